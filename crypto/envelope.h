@@ -1,0 +1,94 @@
+/* The envelope: how an extent's plaintext becomes what backends store. Bytes: FORMAT.md.
+ *
+ * extent = header (ENVELOPE_HEADER_SIZE bytes) || segment || segment || ...
+ * segment = ciphertext (ENVELOPE_SEGMENT bytes of plaintext, the last one 1..that) || tag (suite's tag size)
+ *
+ * The header is self-contained and authenticated by every segment: magic, version, suite, blob id, extent number, bucket
+ * key id, wrapped data key, key commitment. An extent key is derived from the data key, the blob id and the extent number.
+ * The nonce of a segment is its number; the last segment's carries the final flag. */
+#ifndef ARCA_CRYPTO_ENVELOPE_H
+#define ARCA_CRYPTO_ENVELOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "crypto/keyring.h"
+
+#define ENVELOPE_SEGMENT     65536 /* bytes of plaintext */
+#define ENVELOPE_HEADER_SIZE 192
+#define ENVELOPE_TAG_MAX     32
+#define BLOB_ID_SIZE         16
+
+enum envelope_suite { SUITE_AES_256_GCM = 1, SUITE_XCHACHA20_POLY1305 = 2, SUITE_AEGIS_256 = 3 };
+
+/* "aes-256-gcm", "xchacha20-poly1305", "aegis-256". ERR_INVALID; ERR_UNSUPPORTED when this machine or libsodium lacks it. */
+int envelope_suite_by_name(const char *name, enum envelope_suite *out);
+const char *envelope_suite_name(enum envelope_suite suite);
+size_t envelope_tag_size(enum envelope_suite suite);
+
+/* Must be called once before all else (sodium_init, CPU features). ERR_UNSUPPORTED. */
+int crypto_init(void);
+
+/* A data key: one blob's, opened. Plain data of one request, in memory from data_key_create/open; wiped by free. */
+struct data_key;
+/* A fresh random one for a new blob, and its wrapped form for index and headers. ERR_NOMEM. */
+int data_key_create(const struct bucket_key *bucket_key, enum envelope_suite suite, const uint8_t blob_id[BLOB_ID_SIZE],
+                    uint8_t wrapped[WRAPPED_KEY_SIZE], struct data_key **out);
+/* ERR_WRONG_KEY. */
+int data_key_open(const struct bucket_key *bucket_key, enum envelope_suite suite, const uint8_t blob_id[BLOB_ID_SIZE],
+                  struct span wrapped, struct data_key **out);
+void data_key_free(struct data_key *key);
+
+/* Bytes that an extent of `plain` bytes takes, header and tags included. plain is 1 or more. */
+uint64_t envelope_extent_size(enum envelope_suite suite, uint64_t plain);
+/* The other way; ERR_CORRUPT for a size that no plaintext gives. */
+int envelope_plain_size(enum envelope_suite suite, uint64_t stored, uint64_t *plain);
+/* Where segment number n begins in the stored extent, and where its plaintext may be put before sealing. */
+uint64_t envelope_segment_offset(enum envelope_suite suite, uint64_t n);
+
+/* Seals an extent segment by segment, in place: plaintext of segment n stands at envelope_segment_offset(n) and becomes
+ * ciphertext there, its tag behind it. */
+struct extent_sealer; /* plain data in the caller's memory: */
+struct extent_sealer {
+    const struct data_key *key;
+    uint8_t extent_key[32];
+    uint8_t header_hash[32];
+    uint8_t *extent;
+    uint64_t next; /* segment number */
+};
+/* Writes the header to `extent`. */
+void extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number, uint8_t *extent);
+/* `length` bytes of plaintext, ENVELOPE_SEGMENT unless `final`. */
+void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final);
+void extent_seal_end(struct extent_sealer *sealer); /* wipes */
+
+/* Opening. `extent_stored_size` is the stored size of the whole extent as the index knows it: it tells which segment is the final one.
+ * The header is recomputed from the key, not read: what a backend returns as header is checked separately when it was
+ * read (extent_check_header). */
+struct extent_opener {
+    const struct data_key *key;
+    uint8_t extent_key[32];
+    uint8_t header_hash[32];
+    uint64_t segments;
+    uint64_t plain_size;
+};
+int extent_open_begin(struct extent_opener *opener, const struct data_key *key, uint32_t extent_number,
+                      uint64_t extent_stored_size); /* ERR_CORRUPT */
+/* Verifies and decrypts segment n in place: `length` is ciphertext and tag. The plaintext is then at the same place,
+ * length less the tag. On ERR_CORRUPT the memory holds no plaintext. */
+int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segment, size_t length);
+void extent_open_end(struct extent_opener *opener);
+
+/* A header as read from a backend, for tools (check, scrub, rebuild): needs no key. */
+struct envelope_header {
+    enum envelope_suite suite;
+    uint8_t blob_id[BLOB_ID_SIZE];
+    uint32_t extent_number;
+    uint64_t bucket_key_id;
+    uint8_t wrapped_key[WRAPPED_KEY_SIZE];
+    uint8_t commitment[32];
+};
+/* ERR_CORRUPT (magic, reserved bytes), ERR_FORMAT (a newer version), ERR_UNSUPPORTED (suite). Pure; a fuzz target. */
+int envelope_parse_header(struct span bytes, struct envelope_header *out);
+
+#endif

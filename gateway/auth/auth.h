@@ -1,0 +1,54 @@
+/* Who is asking: verifies the request's signature. SigV4 in the Authorization header and in the query (presigned);
+ * docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. */
+#ifndef ARCA_AUTH_AUTH_H
+#define ARCA_AUTH_AUTH_H
+
+#include <stdint.h>
+#include "auth/credentials.h"
+#include "crypto/sign.h"
+#include "http/aws_chunked.h"
+#include "http/http.h"
+
+struct auth;
+
+struct auth_options {
+    const char *credentials_file;
+    const char *region; /* the one that scopes must name */
+};
+
+/* ERR_* of credentials_load; `why` says what. */
+int auth_create(const struct auth_options *options, char *why, size_t why_size, struct auth **out);
+/* Loads the credentials again. On failure the old ones stay. Any thread. */
+int auth_reload(struct auth *auth, char *why, size_t why_size);
+void auth_free(struct auth *auth);
+
+enum auth_payload {
+    AUTH_PAYLOAD_SHA256,                   /* a hex digest that the body must match */
+    AUTH_PAYLOAD_UNSIGNED,                 /* UNSIGNED-PAYLOAD, and all presigned requests without a digest */
+    AUTH_PAYLOAD_CHUNKED_SIGNED,           /* STREAMING-AWS4-HMAC-SHA256-PAYLOAD */
+    AUTH_PAYLOAD_CHUNKED_SIGNED_TRAILER,   /* ...-TRAILER */
+    AUTH_PAYLOAD_CHUNKED_UNSIGNED_TRAILER, /* STREAMING-UNSIGNED-PAYLOAD-TRAILER */
+};
+
+struct auth_identity {
+    const struct credential *who; /* NULL: anonymous (no signature at all) */
+    struct credentials *set;      /* the reference that keeps `who`; released by auth_release */
+    bool presigned;
+    enum auth_payload payload;
+    uint8_t sha256[32];                 /* AUTH_PAYLOAD_SHA256 */
+    struct sign_chain chain;            /* the chunked signed forms: seed signature, key, scope */
+    const char *region;                 /* for ERR_WRONG_REGION: the region to use */
+};
+
+/* Verifies the head against `now_wall_ms`. Order and codes as S3: ERR_AUTH_HEADER, ERR_AUTH_QUERY, ERR_WRONG_REGION,
+ * ERR_NO_SUCH_ACCESS_KEY, ERR_SKEWED (15 minutes), ERR_EXPIRED, ERR_SIGNATURE, ERR_INVALID (x-amz-content-sha256 missing or
+ * wrong), ERR_DENIED (a query credential with a header's, an unsigned x-amz-* header, ...), ERR_UNSUPPORTED (SigV2,
+ * SigV4A). All comparisons of secrets are constant-time. */
+int auth_verify(struct auth *auth, const struct http_request *request, struct arena *arena, int64_t now_wall_ms,
+                struct auth_identity *out);
+void auth_release(struct auth_identity *identity); /* wipes the chain's key */
+
+/* A verifier for the identity's signed chunks. In the arena; NULL when out of memory. */
+struct aws_chunk_verifier *auth_chunk_verifier(struct auth_identity *identity, struct arena *arena);
+
+#endif

@@ -1,0 +1,75 @@
+/* arca.yaml as a struct. Defaults are filled in, paths are absolute (relative ones are taken from the file's folder). */
+#ifndef ARCA_CONFIG_CONFIG_H
+#define ARCA_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "base/log.h"
+
+struct config_listener {
+    char *address;
+    uint16_t port;
+    char *certificate; /* both NULL: plain */
+    char *key;
+};
+
+struct config_backend {
+    char *name;   /* [a-z0-9-]{1,32} */
+    char *driver; /* "disk" */
+    char *path;   /* disk: its folder */
+    uint64_t segment_size; /* bytes; disk */
+};
+
+struct config_placement {
+    char *name;
+    char **backends; /* names */
+    size_t backend_count;
+    unsigned write_quorum;
+};
+
+enum config_unlock { CONFIG_UNLOCK_KEY_FILE, CONFIG_UNLOCK_CREDENTIAL, CONFIG_UNLOCK_PASSPHRASE_FILE };
+
+struct config {
+    struct config_listener *listeners;
+    size_t listener_count;
+    char *admin_address; /* NULL: no admin listener */
+    uint16_t admin_port;
+    char *region;        /* default "us-east-1" */
+    char **domains;      /* for virtual-host addressing */
+    size_t domain_count;
+    char *credentials_file;
+    char *keyring_file;
+    enum config_unlock keyring_unlock;
+    char *keyring_secret; /* a path, or the credential's name */
+    char *index_path;
+    struct config_backend *backends;
+    size_t backend_count;
+    struct config_placement *placements;
+    size_t placement_count;
+    char *default_placement;
+    unsigned loops; /* 0 in the file: one per core */
+    struct {
+        uint64_t body_memory;     /* bytes, default 256 MiB */
+        unsigned connections;     /* default 4096 */
+        int64_t head_timeout_ms;  /* default 10 s */
+        int64_t body_timeout_ms;  /* default 60 s without progress */
+        int64_t idle_timeout_ms;  /* default 120 s */
+        int64_t drain_timeout_ms; /* default 30 s */
+        uint64_t extent_size;     /* default 8 MiB */
+    } limits;
+    char *suite;                      /* "aes-256-gcm" (default), "xchacha20-poly1305", "aegis-256" */
+    int64_t garbage_grace_ms;         /* default 15 min: how long what nobody refers to is kept for readers */
+    struct {
+        enum log_level level;
+        enum log_format format;
+        bool access;
+    } log;
+};
+
+/* Reads and checks the whole file. On failure `why` has "FILE:LINE: KEY: what is wrong and what to do".
+ * ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM. */
+int config_load(const char *path, char *why, size_t why_size, struct config **out);
+void config_free(struct config *config);
+
+#endif

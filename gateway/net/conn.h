@@ -1,0 +1,31 @@
+/* A client connection: a socket, plain or TLS, read and written by one fiber at a time in straight-line code.
+ * While nobody reads, the connection costs a struct and one epoll entry. */
+#ifndef ARCA_NET_CONN_H
+#define ARCA_NET_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include "base/fiber.h"
+
+struct conn;
+
+/* Bytes into dst straight from the socket (or TLS), at least one. Buffered nowhere else. Waits until `deadline_ms`.
+ * ERR_CLOSED (orderly end, reset or TLS failure), ERR_TIMEOUT, ERR_CANCELED. */
+int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms, size_t *got) SUSPENDS;
+
+/* All bytes of the vectors (which it may change), waiting as long as the peer takes some within each `progress_ms`.
+ * ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELED: the connection is then of no more use. */
+int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms) SUSPENDS;
+
+/* While the present fiber works on a request, the end of the peer cancels the fiber (fiber_cancel): the connection is
+ * watched between reads without taking bytes from it. */
+void conn_watch(struct conn *conn, struct fiber *fiber); /* NULL ends it */
+
+/* The peer's address as text, "192.0.2.1:3333" or "[2001:db8::1]:3333". Lives as long as the connection. */
+const char *conn_peer(const struct conn *conn);
+bool conn_is_tls(const struct conn *conn);
+
+#endif

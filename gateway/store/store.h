@@ -1,0 +1,51 @@
+/* Where extents live: placements, fan-out to backends, reads from replicas, removal. Ciphertext only. */
+#ifndef ARCA_STORE_STORE_H
+#define ARCA_STORE_STORE_H
+
+#include "backends/backend.h"
+#include "base/arena.h"
+#include "config/config.h"
+#include "index/index.h"
+
+struct store;
+
+/* Opens all backends of the config. Blocks. Errors of the drivers; logged. */
+int store_open(const struct config *config, struct store **out);
+void store_close(struct store *store); /* NULL is fine */
+
+/* The name of a placement exists. */
+bool store_has_placement(const struct store *store, struct span name);
+
+/* Puts one sealed extent on the placement's backends; returns when its write quorum has it on stable storage. The
+ * replicas that hold it are written to `out` (allocated in the arena), as the index records them.
+ * ERR_NOT_FOUND (no such placement), ERR_UNAVAILABLE, ERR_NOSPC, ERR_READONLY, ERR_CANCELED. */
+int store_put_extent(struct store *store, struct span placement, const uint8_t blob_id[16], uint32_t extent,
+                     struct block *data, struct arena *arena, Arca__Replica ***out, size_t *out_count) SUSPENDS;
+
+/* Reads `length` stored bytes at `offset` of an extent from the best replica, trying the others on failure. `tried` (a bit a
+ * replica, 0 at first) remembers replicas that the caller found to be damaged, so that a second call reads another.
+ * ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNAVAILABLE, ERR_CANCELED. */
+int store_get_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
+                     uint32_t extent, uint64_t offset, uint64_t length, uint8_t *dst, uint32_t *tried) SUSPENDS;
+
+/* Removes one extent from all replicas. The first error, after trying all. */
+int store_remove_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
+                        uint32_t extent) SUSPENDS;
+
+/* For the orphan scan and tools. NULL past the last. */
+struct backend *store_backend(struct store *store, size_t i);
+
+/* 0, or the first backend's state that keeps writes from their quorum: ERR_UNAVAILABLE, ERR_READONLY. For health. */
+int store_ready(struct store *store, char *why, size_t why_size) SUSPENDS;
+
+/* --- garbage --- */
+/* A background fiber that removes what nobody refers to: blobs in the index's garbage table once they are older than the
+ * grace, and after a start that followed a crash, whatever backends hold under a lease that was left open and no blob row
+ * names. */
+struct garbage;
+int garbage_start(struct store *store, struct index *index, struct loop *loop, int64_t grace_ms, struct garbage **out);
+/* Any thread: ends the fiber at its next step; the loop's end waits for it. */
+void garbage_stop(struct garbage *garbage);
+void garbage_free(struct garbage *garbage);
+
+#endif

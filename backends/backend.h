@@ -66,7 +66,8 @@ struct backend_ops {
                uint64_t length, uint8_t *dst) SUSPENDS;
     /* Removing what is not there succeeds. */
     int (*remove)(struct backend *backend, const struct blob_name *name, const struct locator *locator) SUSPENDS;
-    /* The next up to BLOB_BATCH blobs, in any but a stable order. cursor->end after the last. */
+    /* The next up to BLOB_BATCH blobs, in any but a stable order; a batch may be short, or empty, before the end.
+     * cursor->end after the last. Blobs that are put meanwhile may be missing. ERR_INVALID for a foreign cursor. */
     int (*list)(struct backend *backend, struct blob_cursor *cursor, struct blob_batch *out) SUSPENDS;
     int (*probe)(struct backend *backend, struct backend_health *out) SUSPENDS;
     /* Stops its threads and frees it. Not on a fiber; no operation is under way. */

@@ -43,9 +43,13 @@ int store_ready(struct store *store, char *why, size_t why_size) SUSPENDS;
  * grace, and after a start that followed a crash, whatever backends hold under a lease that was left open and no blob row
  * names. */
 struct garbage;
-int garbage_start(struct store *store, struct index *index, struct loop *loop, int64_t grace_ms, struct garbage **out);
+/* `own_lease` is the id of the lease that this process opened: blobs under it may be on their way into the index and are not
+ * looked at. Any thread; store and index must outlive the loop. ERR_NOMEM. */
+int garbage_start(struct store *store, struct index *index, struct loop *loop, const uint8_t own_lease[8],
+                  int64_t grace_ms, struct garbage **out);
 /* Any thread: ends the fiber at its next step; the loop's end waits for it. */
 void garbage_stop(struct garbage *garbage);
+/* After the loop has ended. NULL is fine. */
 void garbage_free(struct garbage *garbage);
 
 #endif

@@ -6,10 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/log.h"
+#include "base/span.h"
 
 struct config_listener {
     char *address;
-    uint16_t port;
+    uint16_t port;     /* 0: any free one */
     char *certificate; /* both NULL: plain */
     char *key;
 };
@@ -41,7 +42,7 @@ struct config {
     char *credentials_file;
     char *keyring_file;
     enum config_unlock keyring_unlock;
-    char *keyring_secret; /* a path, or the credential's name */
+    char *keyring_secret; /* a path, or the credential's name; config_keyring_secret reads it */
     char *index_path;
     struct config_backend *backends;
     size_t backend_count;
@@ -70,6 +71,18 @@ struct config {
 /* Reads and checks the whole file. On failure `why` has "FILE:LINE: KEY: what is wrong and what to do".
  * ERR_NOT_FOUND, ERR_INVALID, ERR_NOMEM. */
 int config_load(const char *path, char *why, size_t why_size, struct config **out);
-void config_free(struct config *config);
+void config_free(struct config *config); /* NULL is fine */
+
+/* The same from memory. Paths that do not start with '/' are relative to the folder of `path`. */
+int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out);
+
+/* Reads what unlocks a keyring: the content of the key file or credential ($CREDENTIALS_DIRECTORY/NAME), or the passphrase
+ * without the newline that ends it. `out` has CONFIG_SECRET_MAX bytes; the caller wipes it.
+ * ERR_NOT_FOUND, ERR_IO, ERR_INVALID (empty, or too long); `why` says which file and what. */
+#define CONFIG_SECRET_MAX 4096
+int config_keyring_secret(const struct config *config, uint8_t *out, size_t *length, char *why, size_t why_size);
+/* The same for a file that no config names: tools. */
+int config_secret_read(const char *path, enum config_unlock how, uint8_t *out, size_t *length, char *why,
+                       size_t why_size);
 
 #endif

@@ -1,0 +1,504 @@
+#include "config/config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "base/arena.h"
+#include "base/err.h"
+#include "config/config_file.h"
+
+#define LOOPS_LIMIT 64 /* LOOPS_MAX of base/loop.h */
+#define KIB         1024ULL
+#define MIB         (1024 * KIB)
+
+/* The config with what holds it; the config comes first so that config_free finds the rest. */
+struct loaded {
+    struct config config;
+    struct arena *arena;
+};
+
+struct work {
+    struct yaml *yaml;
+    const struct config_file *file;
+    struct config *config;
+    struct arena *arena;
+    struct span folder; /* of the file, with its last '/'; empty: the working directory */
+    char key[96];       /* the key being looked at, for complaints */
+};
+
+static const char *key(struct work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static const char *key(struct work *w, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(w->key, sizeof(w->key), format, args);
+    va_end(args);
+    return w->key;
+}
+
+/* --- values --- */
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", KIB * MIB}, {"TiB", MIB *MIB}};
+static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+
+static int parse_units(const char *text, const struct unit *units, size_t unit_count, uint64_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    uint64_t number;
+
+    if (span_to_u64(span_of(text, digits), &number) != 0)
+        return ERR_INVALID;
+    for (size_t i = 0; i < unit_count; i++) {
+        if (strcmp(text + digits, units[i].name) == 0)
+            return __builtin_mul_overflow(number, units[i].factor, out) ? ERR_INVALID : 0;
+    }
+    return ERR_INVALID;
+}
+
+/* `text` NULL: the value stays as it is, the default. */
+static int take_size(struct work *w, const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
+{
+    uint64_t value;
+
+    if (text == NULL)
+        return 0;
+    if (parse_units(text, sizes, sizeof(sizes) / sizeof(*sizes), &value) != 0)
+        return yaml_refuse(w->yaml, name, "must be a size such as 512KiB, 256MiB or 1GiB, not '%s'", text);
+    if (value < min || value > max)
+        return yaml_refuse(w->yaml, name, "must be from %llu KiB to %llu KiB, not '%s'", (unsigned long long)(min / KIB),
+                           (unsigned long long)(max / KIB), text);
+    *out = value;
+    return 0;
+}
+
+static int take_duration(struct work *w, const char *name, const char *text, int64_t min, int64_t max, int64_t *out)
+{
+    uint64_t value;
+
+    if (text == NULL)
+        return 0;
+    if (parse_units(text, durations, sizeof(durations) / sizeof(*durations), &value) != 0)
+        return yaml_refuse(w->yaml, name, "must be a duration such as 500ms, 10s, 15m or 1h, not '%s'", text);
+    if (value < (uint64_t)min || value > (uint64_t)max)
+        return yaml_refuse(w->yaml, name, "must be from %lld ms to %lld ms, not '%s'", (long long)min, (long long)max, text);
+    *out = (int64_t)value;
+    return 0;
+}
+
+static int copy(struct work *w, const char *text, char **out)
+{
+    *out = arena_strdup(w->arena, span_str(text));
+    return *out != NULL ? 0 : ERR_NOMEM;
+}
+
+static int take_path(struct work *w, const char *text, char **out)
+{
+    struct span folder = text[0] == '/' ? SPAN_NONE : w->folder;
+
+    *out = arena_printf(w->arena, "%.*s%s", SPAN_FMT(folder), text);
+    return *out != NULL ? 0 : ERR_NOMEM;
+}
+
+/* A path that must be a readable file by now. */
+static int take_file(struct work *w, const char *name, const char *text, char **out)
+{
+    struct stat st;
+    int rc = take_path(w, text, out);
+
+    if (rc != 0)
+        return rc;
+    if (stat(*out, &st) != 0 || access(*out, R_OK) != 0)
+        return yaml_refuse(w->yaml, name, "%s cannot be read: %s", *out, strerror(errno));
+    if (S_ISDIR(st.st_mode))
+        return yaml_refuse(w->yaml, name, "%s is a folder; name a file", *out);
+    return 0;
+}
+
+/* [a-z0-9-]{1,32} */
+static int take_name(struct work *w, const char *name, const char *text, char **out)
+{
+    if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(text))
+        return yaml_refuse(w->yaml, name, "may have a-z, 0-9 and '-' only, not '%s'", text);
+    return copy(w, text, out);
+}
+
+/* --- sections --- */
+
+static int take_listeners(struct work *w)
+{
+    const struct config_file *file = w->file;
+    struct config *config = w->config;
+    int rc = 0;
+
+    config->listener_count = file->listeners_count;
+    config->listeners = arena_zalloc(w->arena, file->listeners_count * sizeof(*config->listeners));
+    if (config->listeners == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < file->listeners_count && rc == 0; i++) {
+        config->listeners[i].port = file->listeners[i].port;
+        rc = copy(w, file->listeners[i].address, &config->listeners[i].address);
+        for (size_t j = 0; j < i && rc == 0; j++) {
+            if (file->listeners[i].port != 0 && file->listeners[i].port == file->listeners[j].port &&
+                strcmp(file->listeners[i].address, file->listeners[j].address) == 0)
+                rc = yaml_refuse(w->yaml, key(w, "listeners[%zu].port", i), "is the same as listeners[%zu]'s; choose another",
+                                 j);
+        }
+    }
+    if (rc == 0 && file->admin != NULL) {
+        config->admin_port = file->admin->port;
+        rc = copy(w, file->admin->address, &config->admin_address);
+    }
+    return rc;
+}
+
+static int take_domains(struct work *w)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyz0123456789.-";
+    const struct config_file *file = w->file;
+    struct config *config = w->config;
+    int rc = 0;
+
+    config->domain_count = file->domains_count;
+    config->domains = arena_zalloc(w->arena, (file->domains_count + 1) * sizeof(*config->domains));
+    if (config->domains == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < file->domains_count && rc == 0; i++) {
+        const char *domain = file->domains[i];
+        if (strspn(domain, allowed) != strlen(domain) || domain[0] == '.' || domain[0] == '-')
+            return yaml_refuse(w->yaml, key(w, "domains[%zu]", i),
+                               "must be a lower-case host name such as s3.clinic.example, not '%s'", domain);
+        rc = copy(w, domain, &config->domains[i]);
+    }
+    return rc;
+}
+
+static int take_region(struct work *w)
+{
+    const char *region = w->file->region != NULL ? w->file->region : "us-east-1";
+
+    /* It is part of every signature's scope, between slashes. */
+    if (strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(region))
+        return yaml_refuse(w->yaml, "region", "may have a-z, 0-9 and '-' only, not '%s'", region);
+    return copy(w, region, &w->config->region);
+}
+
+static int take_backends(struct work *w)
+{
+    const struct config_file *file = w->file;
+    struct config *config = w->config;
+    int rc = 0;
+
+    config->backend_count = file->backends_count;
+    config->backends = arena_zalloc(w->arena, file->backends_count * sizeof(*config->backends));
+    if (config->backends == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < file->backends_count && rc == 0; i++) {
+        const struct file_backend *from = &file->backends[i];
+        struct config_backend *to = &config->backends[i];
+        to->segment_size = 256 * MIB;
+        if ((rc = take_name(w, key(w, "backends[%zu].name", i), from->name, &to->name)) != 0 ||
+            (rc = copy(w, config_drivers[from->driver].str, &to->driver)) != 0 ||
+            (rc = take_path(w, from->path, &to->path)) != 0 ||
+            (rc = take_size(w, key(w, "backends[%zu].segment_size", i), from->segment_size, 16 * MIB, 4096 * MIB,
+                            &to->segment_size)) != 0)
+            return rc;
+        for (size_t j = 0; j < i && rc == 0; j++) {
+            if (strcmp(to->name, config->backends[j].name) == 0)
+                rc = yaml_refuse(w->yaml, key(w, "backends[%zu].name", i), "'%s' is taken by backends[%zu]; choose another",
+                                 to->name, j);
+            else if (strcmp(to->path, config->backends[j].path) == 0)
+                rc = yaml_refuse(w->yaml, key(w, "backends[%zu].path", i), "is the same as backends[%zu]'s; choose another",
+                                 j);
+        }
+    }
+    return rc;
+}
+
+/* Writes "did you mean 'x'?" or what there is. */
+static int refuse_backend(struct work *w, size_t placement, size_t i, const char *name)
+{
+    const char *names[64];
+
+    for (size_t j = 0; j < w->config->backend_count; j++)
+        names[j] = w->config->backends[j].name;
+    const char *near = yaml_near(span_str(name), names, w->config->backend_count);
+    key(w, "placements[%zu].backends[%zu]", placement, i);
+    if (near != NULL)
+        return yaml_refuse(w->yaml, w->key, "there is no backend '%s'; did you mean '%s'?", name, near);
+    return yaml_refuse(w->yaml, w->key, "there is no backend '%s'; add it under backends", name);
+}
+
+static int take_placement(struct work *w, size_t at)
+{
+    const struct file_placement *from = &w->file->placements[at];
+    struct config_placement *to = &w->config->placements[at];
+    int rc = take_name(w, key(w, "placements[%zu].name", at), from->name, &to->name);
+
+    to->backend_count = from->backends_count;
+    to->write_quorum = from->write_quorum;
+    to->backends = arena_zalloc(w->arena, from->backends_count * sizeof(*to->backends));
+    if (rc != 0 || to->backends == NULL)
+        return rc != 0 ? rc : ERR_NOMEM;
+    for (size_t i = 0; i < from->backends_count && rc == 0; i++) {
+        size_t j = 0;
+        while (j < w->config->backend_count && strcmp(w->config->backends[j].name, from->backends[i]) != 0)
+            j++;
+        if (j == w->config->backend_count)
+            return refuse_backend(w, at, i, from->backends[i]);
+        to->backends[i] = w->config->backends[j].name;
+        for (size_t k = 0; k < i; k++) {
+            if (to->backends[k] == to->backends[i])
+                return yaml_refuse(w->yaml, key(w, "placements[%zu].backends[%zu]", at, i), "names '%s' twice; remove one",
+                                   to->backends[i]);
+        }
+    }
+    for (size_t i = 0; i < at; i++) {
+        if (strcmp(w->config->placements[i].name, to->name) == 0)
+            return yaml_refuse(w->yaml, key(w, "placements[%zu].name", at), "'%s' is taken by placements[%zu]; choose another",
+                               to->name, i);
+    }
+    if (to->write_quorum < 1 || to->write_quorum > to->backend_count)
+        return yaml_refuse(w->yaml, key(w, "placements[%zu].write_quorum", at),
+                           "must be from 1 to the number of its backends (%zu), not %u", to->backend_count,
+                           to->write_quorum);
+    return 0;
+}
+
+static int take_placements(struct work *w)
+{
+    const struct config_file *file = w->file;
+    struct config *config = w->config;
+    int rc = 0;
+
+    config->placement_count = file->placements_count;
+    config->placements = arena_zalloc(w->arena, file->placements_count * sizeof(*config->placements));
+    if (config->placements == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < file->placements_count && rc == 0; i++)
+        rc = take_placement(w, i);
+    for (size_t i = 0; i < file->placements_count && rc == 0; i++) {
+        if (strcmp(config->placements[i].name, file->default_placement) == 0)
+            config->default_placement = config->placements[i].name;
+    }
+    if (rc == 0 && config->default_placement == NULL)
+        rc = yaml_refuse(w->yaml, "default_placement", "there is no placement '%s'; add it under placements",
+                         file->default_placement);
+    return rc;
+}
+
+static int take_limits(struct work *w)
+{
+    static const struct file_limits none;
+    const struct file_limits *from = w->file->limits != NULL ? w->file->limits : &none;
+    struct config *to = w->config;
+    const int64_t hour = 3600000;
+    int rc;
+
+    to->limits.body_memory = 256 * MIB;
+    to->limits.connections = from->connections != NULL ? *from->connections : 4096;
+    to->limits.head_timeout_ms = 10000;
+    to->limits.body_timeout_ms = 60000;
+    to->limits.idle_timeout_ms = 120000;
+    to->limits.drain_timeout_ms = 30000;
+    to->limits.extent_size = 8 * MIB;
+    to->loops = w->file->loops != NULL ? *w->file->loops : 0;
+    if (to->loops > LOOPS_LIMIT)
+        return yaml_refuse(w->yaml, "loops", "must be from 0 (one per core) to %d, not %u", LOOPS_LIMIT, to->loops);
+    if (to->limits.connections < 1 || to->limits.connections > 1000000)
+        return yaml_refuse(w->yaml, "limits.connections", "must be from 1 to 1000000, not %u", to->limits.connections);
+    if ((rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, MIB *MIB, &to->limits.body_memory)) != 0 ||
+        (rc = take_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size)) != 0 ||
+        (rc = take_duration(w, "limits.head_timeout", from->head_timeout, 100, hour, &to->limits.head_timeout_ms)) != 0 ||
+        (rc = take_duration(w, "limits.body_timeout", from->body_timeout, 100, hour, &to->limits.body_timeout_ms)) != 0 ||
+        (rc = take_duration(w, "limits.idle_timeout", from->idle_timeout, 100, 24 * hour, &to->limits.idle_timeout_ms)) != 0 ||
+        (rc = take_duration(w, "limits.drain_timeout", from->drain_timeout, 0, hour, &to->limits.drain_timeout_ms)) != 0)
+        return rc;
+    if (to->limits.extent_size % (64 * KIB) != 0)
+        return yaml_refuse(w->yaml, "limits.extent_size", "must be a multiple of 64KiB, not '%s'", from->extent_size);
+    if (to->limits.body_memory < 2 * to->limits.extent_size)
+        return yaml_refuse(w->yaml, "limits.body_memory", "must hold at least two extents (limits.extent_size)");
+    return 0;
+}
+
+static int take_others(struct work *w)
+{
+    const struct config_file *file = w->file;
+    struct config *to = w->config;
+    const int *suite = file->encryption != NULL ? file->encryption->suite : NULL;
+    int rc;
+
+    to->garbage_grace_ms = 15 * 60000;
+    to->log.level = LOG_INFO;
+    to->log.access = true;
+    if (file->log != NULL) {
+        to->log.level = file->log->level != NULL ? (enum log_level)*file->log->level : LOG_INFO;
+        to->log.format = file->log->format != NULL ? (enum log_format)*file->log->format : LOG_TEXT;
+        to->log.access = file->log->access == NULL || *file->log->access;
+    }
+    if ((rc = copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
+        (rc = take_path(w, file->index.path, &to->index_path)) != 0)
+        return rc;
+    return take_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0, 30 * 24 * 3600000LL,
+                         &to->garbage_grace_ms);
+}
+
+/* A credential is a file that systemd (LoadCredential=, LoadCredentialEncrypted=) puts where this variable says; a check
+ * of the file outside of the service cannot see it. */
+static int take_credential(struct work *w, const char *name)
+{
+    const char *folder = getenv("CREDENTIALS_DIRECTORY");
+    struct config *to = w->config;
+    char *path;
+    int rc = copy(w, name, &to->keyring_secret);
+
+    if (rc != 0)
+        return rc;
+    if (strchr(name, '/') != NULL || name[0] == '.')
+        return yaml_refuse(w->yaml, "keyring.unlock.credential", "must be the name of a credential, not a path");
+    if (folder == NULL || folder[0] != '/')
+        return 0;
+    path = arena_printf(w->arena, "%s/%s", folder, name);
+    return path != NULL ? take_file(w, "keyring.unlock.credential", path, &path) : ERR_NOMEM;
+}
+
+static int take_keyring(struct work *w)
+{
+    const struct file_unlock *unlock = &w->file->keyring.unlock;
+    struct config *to = w->config;
+    int ways = (unlock->key_file != NULL) + (unlock->credential != NULL) + (unlock->passphrase_file != NULL);
+
+    if (ways != 1)
+        return yaml_refuse(w->yaml, "keyring.unlock", "must have exactly one of key_file, credential and passphrase_file");
+    if (unlock->credential != NULL) {
+        to->keyring_unlock = CONFIG_UNLOCK_CREDENTIAL;
+        return take_credential(w, unlock->credential);
+    }
+    if (unlock->key_file != NULL) {
+        to->keyring_unlock = CONFIG_UNLOCK_KEY_FILE;
+        return take_file(w, "keyring.unlock.key_file", unlock->key_file, &to->keyring_secret);
+    }
+    to->keyring_unlock = CONFIG_UNLOCK_PASSPHRASE_FILE;
+    return take_file(w, "keyring.unlock.passphrase_file", unlock->passphrase_file, &to->keyring_secret);
+}
+
+/* Last, so that mistakes in the file itself are told first. */
+static int take_files(struct work *w)
+{
+    const struct config_file *file = w->file;
+    struct config *to = w->config;
+    int rc = take_file(w, "credentials", file->credentials, &to->credentials_file);
+
+    if (rc == 0)
+        rc = take_file(w, "keyring.file", file->keyring.file, &to->keyring_file);
+    if (rc == 0)
+        rc = take_keyring(w);
+    for (size_t i = 0; i < file->listeners_count && rc == 0; i++) {
+        const struct file_tls *tls = file->listeners[i].tls;
+        if (tls == NULL)
+            continue;
+        rc = take_file(w, key(w, "listeners[%zu].tls.certificate", i), tls->certificate, &to->listeners[i].certificate);
+        if (rc == 0)
+            rc = take_file(w, key(w, "listeners[%zu].tls.key", i), tls->key, &to->listeners[i].key);
+    }
+    return rc;
+}
+
+/* --- loading --- */
+
+static int take_all(struct work *w)
+{
+    static int (*const steps[])(struct work *) = {take_listeners, take_region,   take_domains, take_backends,
+                                                  take_placements, take_limits, take_others,  take_files};
+
+    for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
+        int rc = steps[i](w);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* The folder that relative paths start from: that of the file, absolute. */
+static int find_folder(struct work *w, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct span folder = slash != NULL ? span_of(path, (size_t)(slash - path) + 1) : SPAN_NONE;
+    char *joined, *cwd = path[0] == '/' ? NULL : getcwd(NULL, 0);
+
+    if (path[0] != '/' && cwd == NULL)
+        return ERR_NOMEM;
+    joined = arena_printf(w->arena, "%s%s%.*s", cwd != NULL ? cwd : "", cwd != NULL ? "/" : "", SPAN_FMT(folder));
+    free(cwd);
+    w->folder = span_str(joined);
+    return joined != NULL ? 0 : ERR_NOMEM;
+}
+
+static int load(struct yaml *yaml, const char *path, struct config **out)
+{
+    struct arena *arena = arena_create(8 * MIB);
+    struct loaded *loaded = arena != NULL ? arena_zalloc(arena, sizeof(*loaded)) : NULL;
+    struct work w = {.yaml = yaml, .arena = arena};
+    void *data = NULL;
+    int rc = loaded != NULL ? 0 : ERR_NOMEM;
+
+    if (rc == 0)
+        rc = yaml_check(yaml, &config_file_schema);
+    if (rc == 0)
+        rc = yaml_fill(yaml, &config_file_schema, &data, NULL);
+    if (rc == 0) {
+        loaded->arena = arena;
+        w.file = data;
+        w.config = &loaded->config;
+        rc = find_folder(&w, path);
+    }
+    if (rc == 0)
+        rc = take_all(&w);
+    if (data != NULL)
+        yaml_fill_free(&config_file_schema, data, 0);
+    if (rc != 0)
+        arena_free(arena);
+    else
+        *out = &loaded->config;
+    return rc;
+}
+
+static int load_and_free(struct yaml *yaml, const char *path, char *why, size_t why_size, struct config **out)
+{
+    int rc = load(yaml, path, out);
+
+    yaml_free(yaml);
+    if (rc == ERR_NOMEM)
+        snprintf(why, why_size, "%s: out of memory", path);
+    return rc;
+}
+
+int config_load(const char *path, char *why, size_t why_size, struct config **out)
+{
+    struct yaml *yaml;
+    int rc = yaml_read(path, why, why_size, &yaml);
+
+    return rc != 0 ? rc : load_and_free(yaml, path, why, why_size, out);
+}
+
+int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out)
+{
+    struct yaml *yaml;
+    int rc = yaml_parse(path, text, why, why_size, &yaml);
+
+    return rc != 0 ? rc : load_and_free(yaml, path, why, why_size, out);
+}
+
+void config_free(struct config *config)
+{
+    if (config != NULL)
+        arena_free(((struct loaded *)(void *)config)->arena);
+}

@@ -4,6 +4,7 @@
 #define ARCA_BASE_LOG_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include "base/span.h"
 
 enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };

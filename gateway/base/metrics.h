@@ -9,7 +9,7 @@
 /* Rows of metrics.def:
  *   COUNTER(id, "name", "help")
  *   GAUGE(id, "name", "help")
- *   HISTOGRAM(id, "name", "help", unit)       observed in nanoseconds, rendered in seconds; buckets 100 us .. 100 s */
+ *   HISTOGRAM(id, "name", "help")   observed in nanoseconds, rendered in seconds; buckets 100 us .. 100 s */
 enum metric {
 #define COUNTER(id, name, help)         METRIC_##id,
 #define GAUGE(id, name, help)           METRIC_##id,

@@ -25,5 +25,7 @@ int text_uri_decode(struct span s, bool plus_is_space, uint8_t *out, size_t *out
 
 /* Whether the bytes are valid UTF-8 (shortest form, no surrogates, up to U+10FFFF). */
 bool text_is_utf8(struct span s);
+/* Bytes of the valid sequence that a non-empty span begins with; 0 if it is not one. */
+size_t text_utf8_length(struct span s);
 
 #endif

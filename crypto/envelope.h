@@ -4,19 +4,21 @@
  * segment = ciphertext (ENVELOPE_SEGMENT bytes of plaintext, the last one 1..that) || tag (suite's tag size)
  *
  * The header is self-contained and authenticated by every segment: magic, version, suite, blob id, extent number, bucket
- * key id, wrapped data key, key commitment. An extent key is derived from the data key, the blob id and the extent number.
- * The nonce of a segment is its number; the last segment's carries the final flag. */
+ * key id, keyring id, wrapped data key, key commitment. An extent key is derived from the data key, the blob id and the
+ * extent number. The nonce of a segment is its number; the last segment's carries the final flag. */
 #ifndef ARCA_CRYPTO_ENVELOPE_H
 #define ARCA_CRYPTO_ENVELOPE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/span.h"
 #include "crypto/keyring.h"
 
 #define ENVELOPE_SEGMENT     65536 /* bytes of plaintext */
 #define ENVELOPE_HEADER_SIZE 192
 #define ENVELOPE_TAG_MAX     32
+#define ENVELOPE_SCHEDULE    512 /* bytes of a cipher's expanded key */
 #define BLOB_ID_SIZE         16
 
 enum envelope_suite { SUITE_AES_256_GCM = 1, SUITE_XCHACHA20_POLY1305 = 2, SUITE_AEGIS_256 = 3 };
@@ -26,15 +28,16 @@ int envelope_suite_by_name(const char *name, enum envelope_suite *out);
 const char *envelope_suite_name(enum envelope_suite suite);
 size_t envelope_tag_size(enum envelope_suite suite);
 
-/* Must be called once before all else (sodium_init, CPU features). ERR_UNSUPPORTED. */
+/* Must be called once before all else of this room (libsodium and its CPU features). ERR_UNSUPPORTED. */
 int crypto_init(void);
 
-/* A data key: one blob's, opened. Plain data of one request, in memory from data_key_create/open; wiped by free. */
+/* A data key: one blob's, opened. It lives in a pool of locked memory that core dumps leave out, so that making one costs
+ * no system call for its memory; wiped by free. Immutable in between; freed by any thread. */
 struct data_key;
 /* A fresh random one for a new blob, and its wrapped form for index and headers. ERR_NOMEM. */
 int data_key_create(const struct bucket_key *bucket_key, enum envelope_suite suite, const uint8_t blob_id[BLOB_ID_SIZE],
                     uint8_t wrapped[WRAPPED_KEY_SIZE], struct data_key **out);
-/* ERR_WRONG_KEY. */
+/* ERR_WRONG_KEY (tampered, another blob's, or of another bucket key), ERR_INVALID (length), ERR_NOMEM. */
 int data_key_open(const struct bucket_key *bucket_key, enum envelope_suite suite, const uint8_t blob_id[BLOB_ID_SIZE],
                   struct span wrapped, struct data_key **out);
 void data_key_free(struct data_key *key);
@@ -50,32 +53,35 @@ uint64_t envelope_segment_offset(enum envelope_suite suite, uint64_t n);
  * ciphertext there, its tag behind it. */
 struct extent_sealer; /* plain data in the caller's memory: */
 struct extent_sealer {
-    const struct data_key *key;
-    uint8_t extent_key[32];
-    uint8_t header_hash[32];
+    _Alignas(16) uint8_t schedule[ENVELOPE_SCHEDULE];
+    enum envelope_suite suite;
+    uint8_t commitment[32]; /* of the header: associated data of each segment */
     uint8_t *extent;
     uint64_t next; /* segment number */
 };
-/* Writes the header to `extent`. */
+/* Writes the header to `extent`. The data key may be freed as soon as this has returned. */
 void extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number, uint8_t *extent);
 /* `length` bytes of plaintext, ENVELOPE_SEGMENT unless `final`. */
 void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final);
 void extent_seal_end(struct extent_sealer *sealer); /* wipes */
 
-/* Opening. `extent_stored_size` is the stored size of the whole extent as the index knows it: it tells which segment is the final one.
- * The header is recomputed from the key, not read: what a backend returns as header is checked separately when it was
- * read (extent_check_header). */
+/* Opening. `extent_stored_size` is the stored size of the whole extent as the index knows it: it tells which segment is
+ * the final one. The header is recomputed from the key, not read: what a backend returns as header is checked separately
+ * when it was read (extent_check_header). */
 struct extent_opener {
-    const struct data_key *key;
-    uint8_t extent_key[32];
-    uint8_t header_hash[32];
+    _Alignas(16) uint8_t schedule[ENVELOPE_SCHEDULE];
+    enum envelope_suite suite;
+    uint8_t header[ENVELOPE_HEADER_SIZE]; /* as it must be; ends with the commitment */
     uint64_t segments;
     uint64_t plain_size;
 };
 int extent_open_begin(struct extent_opener *opener, const struct data_key *key, uint32_t extent_number,
                       uint64_t extent_stored_size); /* ERR_CORRUPT */
+/* Whether the extent's header as a backend returned it (ENVELOPE_HEADER_SIZE bytes) is the one it was written with.
+ * ERR_CORRUPT. */
+int extent_check_header(const struct extent_opener *opener, struct span header);
 /* Verifies and decrypts segment n in place: `length` is ciphertext and tag. The plaintext is then at the same place,
- * length less the tag. On ERR_CORRUPT the memory holds no plaintext. */
+ * length less the tag. On ERR_CORRUPT the `length` bytes are zeroes. */
 int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segment, size_t length);
 void extent_open_end(struct extent_opener *opener);
 
@@ -85,10 +91,11 @@ struct envelope_header {
     uint8_t blob_id[BLOB_ID_SIZE];
     uint32_t extent_number;
     uint64_t bucket_key_id;
+    uint8_t keyring_id[KEYRING_ID_SIZE];
     uint8_t wrapped_key[WRAPPED_KEY_SIZE];
     uint8_t commitment[32];
 };
-/* ERR_CORRUPT (magic, reserved bytes), ERR_FORMAT (a newer version), ERR_UNSUPPORTED (suite). Pure; a fuzz target. */
+/* ERR_CORRUPT (length, magic, reserved bytes), ERR_FORMAT (a newer version), ERR_UNSUPPORTED (suite). Pure; a fuzz target. */
 int envelope_parse_header(struct span bytes, struct envelope_header *out);
 
 #endif

@@ -22,11 +22,15 @@ enum keyring_unlock {
  * its folder. ERR_EXISTS, ERR_IO, ERR_INVALID (secret too short), ERR_NOMEM. */
 int keyring_create(const char *path, enum keyring_unlock how, struct span secret);
 
-/* ERR_NOT_FOUND, ERR_CORRUPT (not a keyring, torn), ERR_FORMAT, ERR_WRONG_KEY (the secret does not open it), ERR_NOMEM. */
+/* ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT (not a keyring, torn), ERR_FORMAT, ERR_WRONG_KEY (the secret does not open it, or is
+ * of the other kind), ERR_INVALID (secret too short), ERR_NOMEM. */
 int keyring_open(const char *path, enum keyring_unlock how, struct span secret, struct keyring **out);
 void keyring_free(struct keyring *keyring);
 
-/* Adds a generation and replaces the file atomically. Bucket keys are rewrapped by the caller, see keyring_rewrap. */
+/* Adds a generation and replaces the file atomically; `how` and `secret` must be those that open it. Bucket keys are
+ * rewrapped by the caller, see keyring_rewrap. Threads that use the keyring meanwhile are fine. ERR_LOCKED (another
+ * process rotates), ERR_CONFLICT (the file is not what was opened: rotated elsewhere meanwhile), ERR_TOO_LARGE (1024
+ * generations), and what keyring_open and keyring_create return. */
 int keyring_rotate(struct keyring *keyring, const char *path, enum keyring_unlock how, struct span secret);
 
 void keyring_id(const struct keyring *keyring, uint8_t out[KEYRING_ID_SIZE]);

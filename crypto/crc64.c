@@ -1,0 +1,124 @@
+#include "crypto/crc64.h"
+
+#include <endian.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <string.h>
+#ifdef __x86_64__
+#include <immintrin.h>
+#endif
+
+uint64_t crc_multiply(unsigned width, uint64_t polynomial, uint64_t a, uint64_t b)
+{
+    uint64_t product = 0;
+
+    for (uint64_t bit = UINT64_C(1) << (width - 1); bit != 0 && a != 0; bit >>= 1) {
+        if (a & bit) {
+            product ^= b;
+            a ^= bit;
+        }
+        b = b & 1 ? (b >> 1) ^ polynomial : b >> 1;
+    }
+    return product;
+}
+
+uint64_t crc_power_of_x(unsigned width, uint64_t polynomial, uint64_t n)
+{
+    uint64_t square = UINT64_C(1) << (width - 2);
+    uint64_t power = UINT64_C(1) << (width - 1);
+
+    for (; n != 0; n >>= 1) {
+        if (n & 1)
+            power = crc_multiply(width, polynomial, power, square);
+        square = crc_multiply(width, polynomial, square, square);
+    }
+    return power;
+}
+
+#define SLICES 8
+static uint64_t tables[SLICES][256];
+/* What carries the two halves of 16 bytes over a distance of 512 and of 128 bits: [0] the first half, [1] the second.
+ * One less than the distance, because the product of two reflected numbers stands one bit too low. */
+static uint64_t fold_512[2], fold_128[2];
+static bool have_clmul;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void prepare(void)
+{
+    for (unsigned i = 0; i < 256; i++) {
+        uint64_t crc = i;
+
+        for (int bit = 0; bit < 8; bit++)
+            crc = crc & 1 ? (crc >> 1) ^ CRC64NVME_POLYNOMIAL : crc >> 1;
+        tables[0][i] = crc;
+    }
+    for (unsigned slice = 1; slice < SLICES; slice++) {
+        for (unsigned i = 0; i < 256; i++)
+            tables[slice][i] = tables[0][tables[slice - 1][i] & 0xff] ^ (tables[slice - 1][i] >> 8);
+    }
+    fold_512[0] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 512 + 64 - 1);
+    fold_512[1] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 512 - 1);
+    fold_128[0] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 128 + 64 - 1);
+    fold_128[1] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 128 - 1);
+#ifdef __x86_64__
+    have_clmul = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse2");
+#endif
+}
+
+/* Without the inversions at both ends. */
+static uint64_t by_tables(uint64_t crc, const uint8_t *p, size_t len)
+{
+    for (; len >= 8; p += 8, len -= 8) {
+        uint64_t word;
+
+        memcpy(&word, p, 8);
+        crc ^= le64toh(word);
+        crc = tables[7][crc & 0xff] ^ tables[6][crc >> 8 & 0xff] ^ tables[5][crc >> 16 & 0xff] ^
+              tables[4][crc >> 24 & 0xff] ^ tables[3][crc >> 32 & 0xff] ^ tables[2][crc >> 40 & 0xff] ^
+              tables[1][crc >> 48 & 0xff] ^ tables[0][crc >> 56];
+    }
+    for (; len > 0; p++, len--)
+        crc = tables[0][(crc ^ *p) & 0xff] ^ (crc >> 8);
+    return crc;
+}
+
+#ifdef __x86_64__
+#define FOLD(x, by, next)                                                                                              \
+    _mm_xor_si128(next, _mm_xor_si128(_mm_clmulepi64_si128(x, by, 0x00), _mm_clmulepi64_si128(x, by, 0x11)))
+
+/* Four strands of 16 bytes, each folded over the 64 bytes to its next; then into one, which the tables reduce. */
+__attribute__((target("pclmul,sse2"))) static uint64_t by_folding(uint64_t crc, const uint8_t *p, size_t len)
+{
+    const __m128i *block = (const __m128i *)p;
+    __m128i far = _mm_loadu_si128((const __m128i *)fold_512);
+    __m128i near = _mm_loadu_si128((const __m128i *)fold_128);
+    __m128i x0 = _mm_xor_si128(_mm_loadu_si128(block), _mm_cvtsi64_si128((long long)crc));
+    __m128i x1 = _mm_loadu_si128(block + 1);
+    __m128i x2 = _mm_loadu_si128(block + 2);
+    __m128i x3 = _mm_loadu_si128(block + 3);
+    uint8_t rest[16];
+
+    for (block += 4, len -= 64; len >= 64; block += 4, len -= 64) {
+        x0 = FOLD(x0, far, _mm_loadu_si128(block));
+        x1 = FOLD(x1, far, _mm_loadu_si128(block + 1));
+        x2 = FOLD(x2, far, _mm_loadu_si128(block + 2));
+        x3 = FOLD(x3, far, _mm_loadu_si128(block + 3));
+    }
+    x1 = FOLD(x0, near, x1);
+    x2 = FOLD(x1, near, x2);
+    x3 = FOLD(x2, near, x3);
+    _mm_storeu_si128((__m128i *)rest, x3);
+    return by_tables(by_tables(0, rest, sizeof(rest)), (const uint8_t *)block, len);
+}
+#endif
+
+uint64_t crc64nvme(uint64_t crc, const void *bytes, size_t len)
+{
+    pthread_once(&once, prepare);
+    crc = ~crc;
+#ifdef __x86_64__
+    if (have_clmul && len >= 128)
+        return ~by_folding(crc, bytes, len);
+#endif
+    return ~by_tables(crc, bytes, len);
+}

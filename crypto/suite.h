@@ -1,0 +1,30 @@
+/* The AEADs that segments may be sealed with. Private to this room. */
+#ifndef ARCA_CRYPTO_SUITE_H
+#define ARCA_CRYPTO_SUITE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "crypto/envelope.h"
+
+struct suite {
+    const char *name;
+    uint8_t nonce_size, tag_size;
+    bool (*available)(void);
+    void (*expand)(void *schedule, const uint8_t key[32]);
+    /* In place: `text` becomes ciphertext, `tag` is written. Associated data is 32 bytes. */
+    void (*seal)(const void *schedule, const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
+                 uint8_t *tag);
+    /* In place. False, and `text` undefined, when the tag does not verify. */
+    bool (*open)(const void *schedule, const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
+                 const uint8_t *tag);
+};
+
+#define SUITE_NONCE_MAX 32
+
+/* NULL for a number that is no suite. One that this machine or libsodium lacks is there, with its sizes, but must not be
+ * used: suite_usable. */
+const struct suite *suite_get(unsigned number);
+bool suite_usable(unsigned number);
+
+#endif

@@ -22,7 +22,7 @@ struct loaded {
 };
 
 struct work {
-    struct yaml *yaml;
+    struct document *document;
     const struct config_file *file;
     struct config *config;
     struct arena *arena;
@@ -47,7 +47,7 @@ struct unit {
     const char *name;
     uint64_t factor;
 };
-static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", KIB * MIB}, {"TiB", MIB *MIB}};
+static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", KIB *MIB}, {"TiB", MIB *MIB}};
 static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 
 static int parse_units(const char *text, const struct unit *units, size_t unit_count, uint64_t *out)
@@ -72,10 +72,10 @@ static int take_size(struct work *w, const char *name, const char *text, uint64_
     if (text == NULL)
         return 0;
     if (parse_units(text, sizes, sizeof(sizes) / sizeof(*sizes), &value) != 0)
-        return yaml_refuse(w->yaml, name, "must be a size such as 512KiB, 256MiB or 1GiB, not '%s'", text);
+        return document_refuse(w->document, name, "must be a size such as 512KiB, 256MiB or 1GiB, not '%s'", text);
     if (value < min || value > max)
-        return yaml_refuse(w->yaml, name, "must be from %llu KiB to %llu KiB, not '%s'", (unsigned long long)(min / KIB),
-                           (unsigned long long)(max / KIB), text);
+        return document_refuse(w->document, name, "must be from %llu KiB to %llu KiB, not '%s'",
+                               (unsigned long long)(min / KIB), (unsigned long long)(max / KIB), text);
     *out = value;
     return 0;
 }
@@ -87,9 +87,10 @@ static int take_duration(struct work *w, const char *name, const char *text, int
     if (text == NULL)
         return 0;
     if (parse_units(text, durations, sizeof(durations) / sizeof(*durations), &value) != 0)
-        return yaml_refuse(w->yaml, name, "must be a duration such as 500ms, 10s, 15m or 1h, not '%s'", text);
+        return document_refuse(w->document, name, "must be a duration such as 500ms, 10s, 15m or 1h, not '%s'", text);
     if (value < (uint64_t)min || value > (uint64_t)max)
-        return yaml_refuse(w->yaml, name, "must be from %lld ms to %lld ms, not '%s'", (long long)min, (long long)max, text);
+        return document_refuse(w->document, name, "must be from %lld ms to %lld ms, not '%s'", (long long)min,
+                               (long long)max, text);
     *out = (int64_t)value;
     return 0;
 }
@@ -117,9 +118,9 @@ static int take_file(struct work *w, const char *name, const char *text, char **
     if (rc != 0)
         return rc;
     if (stat(*out, &st) != 0 || access(*out, R_OK) != 0)
-        return yaml_refuse(w->yaml, name, "%s cannot be read: %s", *out, strerror(errno));
+        return document_refuse(w->document, name, "%s cannot be read: %s", *out, strerror(errno));
     if (S_ISDIR(st.st_mode))
-        return yaml_refuse(w->yaml, name, "%s is a folder; name a file", *out);
+        return document_refuse(w->document, name, "%s is a folder; name a file", *out);
     return 0;
 }
 
@@ -127,7 +128,7 @@ static int take_file(struct work *w, const char *name, const char *text, char **
 static int take_name(struct work *w, const char *name, const char *text, char **out)
 {
     if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(text))
-        return yaml_refuse(w->yaml, name, "may have a-z, 0-9 and '-' only, not '%s'", text);
+        return document_refuse(w->document, name, "may have a-z, 0-9 and '-' only, not '%s'", text);
     return copy(w, text, out);
 }
 
@@ -149,8 +150,8 @@ static int take_listeners(struct work *w)
         for (size_t j = 0; j < i && rc == 0; j++) {
             if (file->listeners[i].port != 0 && file->listeners[i].port == file->listeners[j].port &&
                 strcmp(file->listeners[i].address, file->listeners[j].address) == 0)
-                rc = yaml_refuse(w->yaml, key(w, "listeners[%zu].port", i), "is the same as listeners[%zu]'s; choose another",
-                                 j);
+                rc = document_refuse(w->document, key(w, "listeners[%zu].port", i),
+                                     "is the same as listeners[%zu]'s; choose another", j);
         }
     }
     if (rc == 0 && file->admin != NULL) {
@@ -174,8 +175,8 @@ static int take_domains(struct work *w)
     for (size_t i = 0; i < file->domains_count && rc == 0; i++) {
         const char *domain = file->domains[i];
         if (strspn(domain, allowed) != strlen(domain) || domain[0] == '.' || domain[0] == '-')
-            return yaml_refuse(w->yaml, key(w, "domains[%zu]", i),
-                               "must be a lower-case host name such as s3.clinic.example, not '%s'", domain);
+            return document_refuse(w->document, key(w, "domains[%zu]", i),
+                                   "must be a lower-case host name such as s3.clinic.example, not '%s'", domain);
         rc = copy(w, domain, &config->domains[i]);
     }
     return rc;
@@ -187,7 +188,7 @@ static int take_region(struct work *w)
 
     /* It is part of every signature's scope, between slashes. */
     if (strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(region))
-        return yaml_refuse(w->yaml, "region", "may have a-z, 0-9 and '-' only, not '%s'", region);
+        return document_refuse(w->document, "region", "may have a-z, 0-9 and '-' only, not '%s'", region);
     return copy(w, region, &w->config->region);
 }
 
@@ -213,11 +214,11 @@ static int take_backends(struct work *w)
             return rc;
         for (size_t j = 0; j < i && rc == 0; j++) {
             if (strcmp(to->name, config->backends[j].name) == 0)
-                rc = yaml_refuse(w->yaml, key(w, "backends[%zu].name", i), "'%s' is taken by backends[%zu]; choose another",
-                                 to->name, j);
+                rc = document_refuse(w->document, key(w, "backends[%zu].name", i),
+                                     "'%s' is taken by backends[%zu]; choose another", to->name, j);
             else if (strcmp(to->path, config->backends[j].path) == 0)
-                rc = yaml_refuse(w->yaml, key(w, "backends[%zu].path", i), "is the same as backends[%zu]'s; choose another",
-                                 j);
+                rc = document_refuse(w->document, key(w, "backends[%zu].path", i),
+                                     "is the same as backends[%zu]'s; choose another", j);
         }
     }
     return rc;
@@ -230,11 +231,11 @@ static int refuse_backend(struct work *w, size_t placement, size_t i, const char
 
     for (size_t j = 0; j < w->config->backend_count; j++)
         names[j] = w->config->backends[j].name;
-    const char *near = yaml_near(span_str(name), names, w->config->backend_count);
+    const char *near = document_near(span_str(name), names, w->config->backend_count);
     key(w, "placements[%zu].backends[%zu]", placement, i);
     if (near != NULL)
-        return yaml_refuse(w->yaml, w->key, "there is no backend '%s'; did you mean '%s'?", name, near);
-    return yaml_refuse(w->yaml, w->key, "there is no backend '%s'; add it under backends", name);
+        return document_refuse(w->document, w->key, "there is no backend '%s'; did you mean '%s'?", name, near);
+    return document_refuse(w->document, w->key, "there is no backend '%s'; add it under backends", name);
 }
 
 static int take_placement(struct work *w, size_t at)
@@ -257,19 +258,19 @@ static int take_placement(struct work *w, size_t at)
         to->backends[i] = w->config->backends[j].name;
         for (size_t k = 0; k < i; k++) {
             if (to->backends[k] == to->backends[i])
-                return yaml_refuse(w->yaml, key(w, "placements[%zu].backends[%zu]", at, i), "names '%s' twice; remove one",
-                                   to->backends[i]);
+                return document_refuse(w->document, key(w, "placements[%zu].backends[%zu]", at, i),
+                                       "names '%s' twice; remove one", to->backends[i]);
         }
     }
     for (size_t i = 0; i < at; i++) {
         if (strcmp(w->config->placements[i].name, to->name) == 0)
-            return yaml_refuse(w->yaml, key(w, "placements[%zu].name", at), "'%s' is taken by placements[%zu]; choose another",
-                               to->name, i);
+            return document_refuse(w->document, key(w, "placements[%zu].name", at),
+                                   "'%s' is taken by placements[%zu]; choose another", to->name, i);
     }
     if (to->write_quorum < 1 || to->write_quorum > to->backend_count)
-        return yaml_refuse(w->yaml, key(w, "placements[%zu].write_quorum", at),
-                           "must be from 1 to the number of its backends (%zu), not %u", to->backend_count,
-                           to->write_quorum);
+        return document_refuse(w->document, key(w, "placements[%zu].write_quorum", at),
+                               "must be from 1 to the number of its backends (%zu), not %u", to->backend_count,
+                               to->write_quorum);
     return 0;
 }
 
@@ -290,9 +291,33 @@ static int take_placements(struct work *w)
             config->default_placement = config->placements[i].name;
     }
     if (rc == 0 && config->default_placement == NULL)
-        rc = yaml_refuse(w->yaml, "default_placement", "there is no placement '%s'; add it under placements",
-                         file->default_placement);
+        rc = document_refuse(w->document, "default_placement", "there is no placement '%s'; add it under placements",
+                             file->default_placement);
     return rc;
+}
+
+static int take_durations(struct work *w, const struct file_limits *from)
+{
+    struct config *to = w->config;
+    const int64_t hour = 3600000;
+    const struct {
+        const char *key, *text;
+        int64_t standard, min, max;
+        int64_t *out;
+    } rows[] = {
+        {"limits.head_timeout", from->head_timeout, 10000, 100, hour, &to->limits.head_timeout_ms},
+        {"limits.body_timeout", from->body_timeout, 60000, 100, hour, &to->limits.body_timeout_ms},
+        {"limits.idle_timeout", from->idle_timeout, 120000, 100, 24 * hour, &to->limits.idle_timeout_ms},
+        {"limits.drain_timeout", from->drain_timeout, 30000, 0, hour, &to->limits.drain_timeout_ms},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+        *rows[i].out = rows[i].standard;
+        int rc = take_duration(w, rows[i].key, rows[i].text, rows[i].min, rows[i].max, rows[i].out);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
 }
 
 static int take_limits(struct work *w)
@@ -300,32 +325,30 @@ static int take_limits(struct work *w)
     static const struct file_limits none;
     const struct file_limits *from = w->file->limits != NULL ? w->file->limits : &none;
     struct config *to = w->config;
-    const int64_t hour = 3600000;
-    int rc;
 
     to->limits.body_memory = 256 * MIB;
-    to->limits.connections = from->connections != NULL ? *from->connections : 4096;
-    to->limits.head_timeout_ms = 10000;
-    to->limits.body_timeout_ms = 60000;
-    to->limits.idle_timeout_ms = 120000;
-    to->limits.drain_timeout_ms = 30000;
     to->limits.extent_size = 8 * MIB;
+    to->limits.connections = from->connections != NULL ? *from->connections : 4096;
     to->loops = w->file->loops != NULL ? *w->file->loops : 0;
     if (to->loops > LOOPS_LIMIT)
-        return yaml_refuse(w->yaml, "loops", "must be from 0 (one per core) to %d, not %u", LOOPS_LIMIT, to->loops);
+        return document_refuse(w->document, "loops", "must be from 0 (one per core) to %d, not %u", LOOPS_LIMIT,
+                               to->loops);
     if (to->limits.connections < 1 || to->limits.connections > 1000000)
-        return yaml_refuse(w->yaml, "limits.connections", "must be from 1 to 1000000, not %u", to->limits.connections);
-    if ((rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, MIB *MIB, &to->limits.body_memory)) != 0 ||
-        (rc = take_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size)) != 0 ||
-        (rc = take_duration(w, "limits.head_timeout", from->head_timeout, 100, hour, &to->limits.head_timeout_ms)) != 0 ||
-        (rc = take_duration(w, "limits.body_timeout", from->body_timeout, 100, hour, &to->limits.body_timeout_ms)) != 0 ||
-        (rc = take_duration(w, "limits.idle_timeout", from->idle_timeout, 100, 24 * hour, &to->limits.idle_timeout_ms)) != 0 ||
-        (rc = take_duration(w, "limits.drain_timeout", from->drain_timeout, 0, hour, &to->limits.drain_timeout_ms)) != 0)
+        return document_refuse(w->document, "limits.connections", "must be from 1 to 1000000, not %u",
+                               to->limits.connections);
+    int rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, MIB * MIB, &to->limits.body_memory);
+    if (rc == 0)
+        rc = take_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size);
+    if (rc == 0)
+        rc = take_durations(w, from);
+    if (rc != 0)
         return rc;
     if (to->limits.extent_size % (64 * KIB) != 0)
-        return yaml_refuse(w->yaml, "limits.extent_size", "must be a multiple of 64KiB, not '%s'", from->extent_size);
+        return document_refuse(w->document, "limits.extent_size", "must be a multiple of 64KiB, not '%s'",
+                               from->extent_size);
     if (to->limits.body_memory < 2 * to->limits.extent_size)
-        return yaml_refuse(w->yaml, "limits.body_memory", "must hold at least two extents (limits.extent_size)");
+        return document_refuse(w->document, "limits.body_memory",
+                               "must hold at least two extents of limits.extent_size");
     return 0;
 }
 
@@ -340,19 +363,19 @@ static int take_others(struct work *w)
     to->log.level = LOG_INFO;
     to->log.access = true;
     if (file->log != NULL) {
-        to->log.level = file->log->level != NULL ? (enum log_level)*file->log->level : LOG_INFO;
-        to->log.format = file->log->format != NULL ? (enum log_format)*file->log->format : LOG_TEXT;
+        to->log.level = file->log->level != NULL ? (enum log_level) * file->log->level : LOG_INFO;
+        to->log.format = file->log->format != NULL ? (enum log_format) * file->log->format : LOG_TEXT;
         to->log.access = file->log->access == NULL || *file->log->access;
     }
     if ((rc = copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
         (rc = take_path(w, file->index.path, &to->index_path)) != 0)
         return rc;
-    return take_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0, 30 * 24 * 3600000LL,
-                         &to->garbage_grace_ms);
+    return take_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0,
+                         30 * 24 * 3600000LL, &to->garbage_grace_ms);
 }
 
-/* A credential is a file that systemd (LoadCredential=, LoadCredentialEncrypted=) puts where this variable says; a check
- * of the file outside of the service cannot see it. */
+/* A credential is a file that systemd (LoadCredential=, LoadCredentialEncrypted=) puts where this variable says; a
+ * check of the file outside of the service cannot see it. */
 static int take_credential(struct work *w, const char *name)
 {
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
@@ -363,7 +386,8 @@ static int take_credential(struct work *w, const char *name)
     if (rc != 0)
         return rc;
     if (strchr(name, '/') != NULL || name[0] == '.')
-        return yaml_refuse(w->yaml, "keyring.unlock.credential", "must be the name of a credential, not a path");
+        return document_refuse(w->document, "keyring.unlock.credential",
+                               "must be the name of a credential, not a path");
     if (folder == NULL || folder[0] != '/')
         return 0;
     path = arena_printf(w->arena, "%s/%s", folder, name);
@@ -377,7 +401,8 @@ static int take_keyring(struct work *w)
     int ways = (unlock->key_file != NULL) + (unlock->credential != NULL) + (unlock->passphrase_file != NULL);
 
     if (ways != 1)
-        return yaml_refuse(w->yaml, "keyring.unlock", "must have exactly one of key_file, credential and passphrase_file");
+        return document_refuse(w->document, "keyring.unlock",
+                               "must have exactly one of key_file, credential and passphrase_file");
     if (unlock->credential != NULL) {
         to->keyring_unlock = CONFIG_UNLOCK_CREDENTIAL;
         return take_credential(w, unlock->credential);
@@ -416,7 +441,7 @@ static int take_files(struct work *w)
 
 static int take_all(struct work *w)
 {
-    static int (*const steps[])(struct work *) = {take_listeners, take_region,   take_domains, take_backends,
+    static int (*const steps[])(struct work *) = {take_listeners,  take_region, take_domains, take_backends,
                                                   take_placements, take_limits, take_others,  take_files};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
@@ -442,18 +467,18 @@ static int find_folder(struct work *w, const char *path)
     return joined != NULL ? 0 : ERR_NOMEM;
 }
 
-static int load(struct yaml *yaml, const char *path, struct config **out)
+static int load(struct document *document, const char *path, struct config **out)
 {
     struct arena *arena = arena_create(8 * MIB);
     struct loaded *loaded = arena != NULL ? arena_zalloc(arena, sizeof(*loaded)) : NULL;
-    struct work w = {.yaml = yaml, .arena = arena};
+    struct work w = {.document = document, .arena = arena};
     void *data = NULL;
     int rc = loaded != NULL ? 0 : ERR_NOMEM;
 
     if (rc == 0)
-        rc = yaml_check(yaml, &config_file_schema);
+        rc = document_check(document, &config_file_schema);
     if (rc == 0)
-        rc = yaml_fill(yaml, &config_file_schema, &data, NULL);
+        rc = document_fill(document, &config_file_schema, &data, NULL);
     if (rc == 0) {
         loaded->arena = arena;
         w.file = data;
@@ -463,7 +488,7 @@ static int load(struct yaml *yaml, const char *path, struct config **out)
     if (rc == 0)
         rc = take_all(&w);
     if (data != NULL)
-        yaml_fill_free(&config_file_schema, data, 0);
+        document_fill_free(&config_file_schema, data, 0);
     if (rc != 0)
         arena_free(arena);
     else
@@ -471,11 +496,11 @@ static int load(struct yaml *yaml, const char *path, struct config **out)
     return rc;
 }
 
-static int load_and_free(struct yaml *yaml, const char *path, char *why, size_t why_size, struct config **out)
+static int load_and_free(struct document *document, const char *path, char *why, size_t why_size, struct config **out)
 {
-    int rc = load(yaml, path, out);
+    int rc = load(document, path, out);
 
-    yaml_free(yaml);
+    document_free(document);
     if (rc == ERR_NOMEM)
         snprintf(why, why_size, "%s: out of memory", path);
     return rc;
@@ -483,18 +508,18 @@ static int load_and_free(struct yaml *yaml, const char *path, char *why, size_t 
 
 int config_load(const char *path, char *why, size_t why_size, struct config **out)
 {
-    struct yaml *yaml;
-    int rc = yaml_read(path, why, why_size, &yaml);
+    struct document *document;
+    int rc = document_read(path, why, why_size, &document);
 
-    return rc != 0 ? rc : load_and_free(yaml, path, why, why_size, out);
+    return rc != 0 ? rc : load_and_free(document, path, why, why_size, out);
 }
 
 int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out)
 {
-    struct yaml *yaml;
-    int rc = yaml_parse(path, text, why, why_size, &yaml);
+    struct document *document;
+    int rc = document_parse(path, text, why, why_size, &document);
 
-    return rc != 0 ? rc : load_and_free(yaml, path, why, why_size, out);
+    return rc != 0 ? rc : load_and_free(document, path, why, why_size, out);
 }
 
 void config_free(struct config *config)

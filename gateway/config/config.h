@@ -1,4 +1,4 @@
-/* arca.yaml as a struct. Defaults are filled in, paths are absolute (relative ones are taken from the file's folder). */
+/* arca.yaml as a struct: defaults filled in, paths absolute (relative ones are taken from the file's folder). */
 #ifndef ARCA_CONFIG_CONFIG_H
 #define ARCA_CONFIG_CONFIG_H
 
@@ -16,9 +16,9 @@ struct config_listener {
 };
 
 struct config_backend {
-    char *name;   /* [a-z0-9-]{1,32} */
-    char *driver; /* "disk" */
-    char *path;   /* disk: its folder */
+    char *name;            /* [a-z0-9-]{1,32} */
+    char *driver;          /* "disk" */
+    char *path;            /* disk: its folder */
     uint64_t segment_size; /* bytes; disk */
 };
 
@@ -36,8 +36,8 @@ struct config {
     size_t listener_count;
     char *admin_address; /* NULL: no admin listener */
     uint16_t admin_port;
-    char *region;        /* default "us-east-1" */
-    char **domains;      /* for virtual-host addressing */
+    char *region;   /* default "us-east-1" */
+    char **domains; /* for virtual-host addressing */
     size_t domain_count;
     char *credentials_file;
     char *keyring_file;
@@ -59,8 +59,8 @@ struct config {
         int64_t drain_timeout_ms; /* default 30 s */
         uint64_t extent_size;     /* default 8 MiB */
     } limits;
-    char *suite;                      /* "aes-256-gcm" (default), "xchacha20-poly1305", "aegis-256" */
-    int64_t garbage_grace_ms;         /* default 15 min: how long what nobody refers to is kept for readers */
+    char *suite;              /* "aes-256-gcm" (default), "xchacha20-poly1305", "aegis-256" */
+    int64_t garbage_grace_ms; /* default 15 min: how long what nobody refers to is kept for readers */
     struct {
         enum log_level level;
         enum log_format format;
@@ -76,9 +76,9 @@ void config_free(struct config *config); /* NULL is fine */
 /* The same from memory. Paths that do not start with '/' are relative to the folder of `path`. */
 int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out);
 
-/* Reads what unlocks a keyring: the content of the key file or credential ($CREDENTIALS_DIRECTORY/NAME), or the passphrase
- * without the newline that ends it. `out` has CONFIG_SECRET_MAX bytes; the caller wipes it.
- * ERR_NOT_FOUND, ERR_IO, ERR_INVALID (empty, or too long); `why` says which file and what. */
+/* Reads what unlocks a keyring: the content of the key file or credential ($CREDENTIALS_DIRECTORY/NAME), or the
+ * passphrase without the newline that ends it. `out` has CONFIG_SECRET_MAX bytes; the caller wipes it. ERR_NOT_FOUND,
+ * ERR_IO, ERR_INVALID (empty, or too long); `why` says which file and what. */
 #define CONFIG_SECRET_MAX 4096
 int config_keyring_secret(const struct config *config, uint8_t *out, size_t *length, char *why, size_t why_size);
 /* The same for a file that no config names: tools. */

@@ -2,10 +2,10 @@
 #include "config/config_file.h"
 #include "base/log.h"
 
-#define REQUIRED    CYAML_FLAG_POINTER
-#define OPTIONAL    (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define REQUIRED                            CYAML_FLAG_POINTER
+#define OPTIONAL                            (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 #define TEXT(key, flags, type, member, max) CYAML_FIELD_STRING_PTR(key, flags, type, member, 1, max)
-#define WORD(key, type, member, words)                                                                                \
+#define WORD(key, type, member, words) \
     CYAML_FIELD_ENUM_PTR(key, CYAML_FLAG_STRICT | OPTIONAL, type, member, words, CYAML_ARRAY_LEN(words))
 
 #define ADDRESS_MAX 255 /* a host name or an IP address */
@@ -15,7 +15,8 @@
 
 const cyaml_strval_t config_drivers[] = {{"disk", 0}};
 const cyaml_strval_t config_suites[] = {{"aes-256-gcm", 0}, {"xchacha20-poly1305", 1}, {"aegis-256", 2}};
-static const cyaml_strval_t levels[] = {{"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
+static const cyaml_strval_t levels[] = {
+    {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
 static const cyaml_strval_t formats[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}};
 
 static const cyaml_schema_field_t tls_fields[] = {
@@ -29,7 +30,8 @@ static const cyaml_schema_field_t listener_fields[] = {
     CYAML_FIELD_MAPPING_PTR("tls", CYAML_FLAG_OPTIONAL, struct file_listener, tls, tls_fields),
     CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t listener = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_listener, listener_fields)};
+static const cyaml_schema_value_t listener = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_listener, listener_fields)};
 static const cyaml_schema_field_t admin_fields[] = {
     TEXT("address", REQUIRED, struct file_admin, address, ADDRESS_MAX),
     CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct file_admin, port),
@@ -59,7 +61,8 @@ static const cyaml_schema_field_t backend_fields[] = {
     TEXT("segment_size", OPTIONAL, struct file_backend, segment_size, UNITS_MAX),
     CYAML_FIELD_END,
 };
-static const cyaml_schema_value_t backend = {CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_backend, backend_fields)};
+static const cyaml_schema_value_t backend = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_backend, backend_fields)};
 static const cyaml_schema_value_t backend_name = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, NAME_LENGTH)};
 static const cyaml_schema_field_t placement_fields[] = {
     TEXT("name", REQUIRED, struct file_placement, name, NAME_LENGTH),
@@ -111,4 +114,5 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING_PTR("log", CYAML_FLAG_OPTIONAL, struct config_file, log, logging_fields),
     CYAML_FIELD_END,
 };
-const cyaml_schema_value_t config_file_schema = {CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_file, config_fields)};
+const cyaml_schema_value_t config_file_schema = {
+    CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct config_file, config_fields)};

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include "config/yaml.h"
+#include "config/document.h"
 
 /* Keys that may be absent are pointers: NULL. Sizes and durations are text, "256MiB", "10s". */
 struct file_tls {

@@ -52,7 +52,8 @@ int config_keyring_secret(const struct config *config, uint8_t *out, size_t *len
 
     if (config->keyring_unlock != CONFIG_UNLOCK_CREDENTIAL)
         return config_secret_read(config->keyring_secret, config->keyring_unlock, out, length, why, why_size);
-    if (folder == NULL || (size_t)snprintf(path, sizeof(path), "%s/%s", folder, config->keyring_secret) >= sizeof(path)) {
+    if (folder == NULL ||
+        (size_t)snprintf(path, sizeof(path), "%s/%s", folder, config->keyring_secret) >= sizeof(path)) {
         snprintf(why, why_size,
                  "the keyring's unlock credential '%s' needs CREDENTIALS_DIRECTORY, which systemd sets for units with "
                  "LoadCredential",

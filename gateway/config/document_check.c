@@ -1,7 +1,7 @@
 /* A libcyaml schema walked over a document, for complaints that name the line and the key. */
 #include <stdio.h>
 #include "base/err.h"
-#include "config/yaml_node.h"
+#include "config/document_node.h"
 
 #define WORD_MAX 40
 
@@ -34,7 +34,7 @@ static unsigned distance(struct span a, struct span b)
     return rows[a.len % 3][b.len];
 }
 
-const char *yaml_near(struct span word, const char *const *candidates, size_t count)
+const char *document_near(struct span word, const char *const *candidates, size_t count)
 {
     const char *best = NULL;
     unsigned least = 3;
@@ -53,7 +53,7 @@ const char *yaml_near(struct span word, const char *const *candidates, size_t co
 /* "did you mean X?", or all that there is to choose from. */
 static void suggest(struct span word, const char *const *candidates, size_t count, char *out, size_t size)
 {
-    const char *near = yaml_near(word, candidates, count);
+    const char *near = document_near(word, candidates, count);
     int used = 0;
 
     if (near != NULL) {
@@ -67,40 +67,40 @@ static void suggest(struct span word, const char *const *candidates, size_t coun
 
 /* --- scalars --- */
 
-#define QUOTED(s) (int)((s).len < 60 ? (s).len : 60), (const char *)(s).ptr
+#define QUOTED(s)   (int)((s).len < 60 ? (s).len : 60), (const char *)(s).ptr
 #define CHOICES_MAX 32
 
-static int check_string(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_string(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
     if (node->text.len == 0 && schema->string.min > 0)
-        return yaml_complain(yaml, node, NULL, "is empty; write a value behind it");
+        return document_complain(document, node, NULL, "is empty; write a value behind it");
     if (node->text.len < schema->string.min)
-        return yaml_complain(yaml, node, NULL, "must have at least %u characters", schema->string.min);
+        return document_complain(document, node, NULL, "must have at least %u characters", schema->string.min);
     if (node->text.len > schema->string.max)
-        return yaml_complain(yaml, node, NULL, "must have at most %u characters", schema->string.max);
+        return document_complain(document, node, NULL, "must have at most %u characters", schema->string.max);
     return 0;
 }
 
-static int check_uint(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_uint(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
     uint64_t max = schema->data_size >= 8 ? UINT64_MAX : (1ULL << 8 * schema->data_size) - 1, value;
 
     /* Decimal only: libcyaml would read 010 as eight. */
     if (!node->plain || span_to_u64(node->text, &value) != 0 || value > max ||
         (node->text.len > 1 && node->text.ptr[0] == '0'))
-        return yaml_complain(yaml, node, NULL, "must be a number from 0 to %llu, not '%.*s'", (unsigned long long)max,
-                             QUOTED(node->text));
+        return document_complain(document, node, NULL, "must be a number from 0 to %llu, not '%.*s'",
+                                 (unsigned long long)max, QUOTED(node->text));
     return 0;
 }
 
-static int check_bool(struct yaml *yaml, const struct yaml_node *node)
+static int check_bool(struct document *document, const struct document_node *node)
 {
     if (node->plain && (span_eq_str(node->text, "true") || span_eq_str(node->text, "false")))
         return 0;
-    return yaml_complain(yaml, node, NULL, "must be true or false, not '%.*s'", QUOTED(node->text));
+    return document_complain(document, node, NULL, "must be true or false, not '%.*s'", QUOTED(node->text));
 }
 
-static int check_enum(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_enum(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
     const char *words[CHOICES_MAX];
     size_t count = 0;
@@ -112,14 +112,14 @@ static int check_enum(struct yaml *yaml, const struct yaml_node *node, const cya
             return 0;
     }
     suggest(node->text, words, count, hint, sizeof(hint));
-    return yaml_complain(yaml, node, NULL, "unknown value '%.*s'; %s", QUOTED(node->text), hint);
+    return document_complain(document, node, NULL, "unknown value '%.*s'; %s", QUOTED(node->text), hint);
 }
 
 /* --- structure --- */
 
-static int check_node(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema);
+static int check_node(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema);
 
-static int unknown_key(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_field_t *fields)
+static int unknown_key(struct document *document, const struct document_node *node, const cyaml_schema_field_t *fields)
 {
     const char *words[CHOICES_MAX];
     size_t count = 0;
@@ -128,82 +128,85 @@ static int unknown_key(struct yaml *yaml, const struct yaml_node *node, const cy
     for (const cyaml_schema_field_t *f = fields; f->key != NULL && count < CHOICES_MAX; f++)
         words[count++] = f->key;
     suggest(node->key->text, words, count, hint, sizeof(hint));
-    return yaml_complain(yaml, node, NULL, "unknown key '%.*s'; %s", QUOTED(node->key->text), hint);
+    return document_complain(document, node, NULL, "unknown key '%.*s'; %s", QUOTED(node->key->text), hint);
 }
 
-static int check_map(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_map(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
     const cyaml_schema_field_t *fields = schema->mapping.fields;
 
-    for (const struct yaml_node *n = node->first; n != NULL; n = n->next) {
+    for (const struct document_node *n = node->first; n != NULL; n = n->next) {
         const cyaml_schema_field_t *f = fields;
         while (f->key != NULL && !span_eq_str(n->key->text, f->key))
             f++;
         if (f->key == NULL)
-            return unknown_key(yaml, n, fields);
-        for (const struct yaml_node *m = node->first; m != n; m = m->next) {
+            return unknown_key(document, n, fields);
+        for (const struct document_node *m = node->first; m != n; m = m->next) {
             if (span_eq(m->key->text, n->key->text))
-                return yaml_complain(yaml, n, NULL, "is given twice, first in line %zu; remove one", m->key->line);
+                return document_complain(document, n, NULL, "is given twice, first in line %zu; remove one",
+                                         m->key->line);
         }
-        int rc = check_node(yaml, n, &f->value);
+        int rc = check_node(document, n, &f->value);
         if (rc != 0)
             return rc;
     }
     for (const cyaml_schema_field_t *f = fields; f->key != NULL; f++) {
-        const struct yaml_node *n = node->first;
+        const struct document_node *n = node->first;
         while (n != NULL && !span_eq_str(n->key->text, f->key))
             n = n->next;
         if (n == NULL && !(f->value.flags & CYAML_FLAG_OPTIONAL))
-            return yaml_complain(yaml, node, f->key, "is missing; add it");
+            return document_complain(document, node, f->key, "is missing; add it");
     }
     return 0;
 }
 
-static int check_list(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_list(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
     uint32_t count = 0;
 
-    for (const struct yaml_node *n = node->first; n != NULL; n = n->next) {
+    for (const struct document_node *n = node->first; n != NULL; n = n->next) {
         int rc = count++ < schema->sequence.max
-                     ? check_node(yaml, n, schema->sequence.entry)
-                     : yaml_complain(yaml, node, NULL, "has too many entries; at most %u are allowed", schema->sequence.max);
+                     ? check_node(document, n, schema->sequence.entry)
+                     : document_complain(document, node, NULL, "has too many entries; at most %u are allowed",
+                                         schema->sequence.max);
         if (rc != 0)
             return rc;
     }
     if (count < schema->sequence.min)
-        return yaml_complain(yaml, node, NULL, "needs at least %u %s", schema->sequence.min,
-                             schema->sequence.min == 1 ? "entry" : "entries");
+        return document_complain(document, node, NULL, "needs at least %u %s", schema->sequence.min,
+                                 schema->sequence.min == 1 ? "entry" : "entries");
     return 0;
 }
 
-static int check_node(struct yaml *yaml, const struct yaml_node *node, const cyaml_schema_value_t *schema)
+static int check_node(struct document *document, const struct document_node *node, const cyaml_schema_value_t *schema)
 {
-    static const char *const wanted[] = {"a single value", "a list (lines that start with '- ')", "a mapping (key: value)"};
-    enum yaml_kind kind = schema->type == CYAML_MAPPING    ? YAML_MAP
-                          : schema->type == CYAML_SEQUENCE ? YAML_LIST
-                                                           : YAML_SCALAR;
+    static const char *const wanted[] = {"a single value", "a list (lines that start with '- ')",
+                                         "a mapping (key: value)"};
+    enum document_kind kind = schema->type == CYAML_MAPPING    ? DOCUMENT_MAP
+                              : schema->type == CYAML_SEQUENCE ? DOCUMENT_LIST
+                                                               : DOCUMENT_SCALAR;
 
     if (node->kind != kind)
-        return yaml_complain(yaml, node, NULL, "must be %s", wanted[kind]);
+        return document_complain(document, node, NULL, "must be %s", wanted[kind]);
     switch (schema->type) {
     case CYAML_MAPPING:
-        return check_map(yaml, node, schema);
+        return check_map(document, node, schema);
     case CYAML_SEQUENCE:
-        return check_list(yaml, node, schema);
+        return check_list(document, node, schema);
     case CYAML_STRING:
-        return check_string(yaml, node, schema);
+        return check_string(document, node, schema);
     case CYAML_UINT:
-        return check_uint(yaml, node, schema);
+        return check_uint(document, node, schema);
     case CYAML_BOOL:
-        return check_bool(yaml, node);
+        return check_bool(document, node);
     case CYAML_ENUM:
-        return check_enum(yaml, node, schema);
+        return check_enum(document, node, schema);
     default:
         return ERR_BUG;
     }
 }
 
-int yaml_check(struct yaml *yaml, const cyaml_schema_value_t *schema)
+int document_check(struct document *document, const cyaml_schema_value_t *schema)
 {
-    return check_node(yaml, yaml->root, schema);
+    return check_node(document, document->root, schema);
 }

@@ -47,7 +47,7 @@ struct unit {
     const char *name;
     uint64_t factor;
 };
-static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", KIB *MIB}, {"TiB", MIB *MIB}};
+static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}};
 static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
 
 static int parse_units(const char *text, const struct unit *units, size_t unit_count, uint64_t *out)
@@ -336,7 +336,7 @@ static int take_limits(struct work *w)
     if (to->limits.connections < 1 || to->limits.connections > 1000000)
         return document_refuse(w->document, "limits.connections", "must be from 1 to 1000000, not %u",
                                to->limits.connections);
-    int rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, MIB * MIB, &to->limits.body_memory);
+    int rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, 1ULL << 40, &to->limits.body_memory);
     if (rc == 0)
         rc = take_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size);
     if (rc == 0)

@@ -279,7 +279,7 @@ static const struct wrong {
     {"{path: index}", "{path: \"in\\0dex\"}", "8:", "NUL"},
     {"{path: index}", "{path: \"in\n dex\"}", "8:", "must stand on one line"},
     {"{path: index}", "{path: \"index}", "16:", "while scanning a quoted scalar that begins in line 8"},
-    {"{path: index}", "{path: index", "9:", "not YAML: "},
+    {"{path: index}", "{path: 'index'", "9:", "not YAML: did not find expected ',' or '}'"},
     {"{path: index}", "[[[[[[[[[[[[[[[[[[[[[[[[", "8:", "nested too deeply"},
     {"{path: index}", "{[a]: index}", "8:", "a key must be a word"},
     {"{path: index}", "{path: \xff}", "1:", "must be UTF-8"},

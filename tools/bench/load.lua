@@ -1,0 +1,40 @@
+-- wrk's load: requests from a file of "METHOD PATH" lines, taken in turn, each thread from a place of its own. The environment
+-- names it (BENCH_REQUESTS), the Host header (BENCH_HOST) and the size of a PUT's body (BENCH_BODY, bytes).
+local threads = 0
+function setup(thread)
+    thread:set("id", threads)
+    threads = threads + 1
+end
+
+local requests, at = {}, 0
+function init(args)
+    local body = string.rep("arca-bench-body.", math.ceil(tonumber(os.getenv("BENCH_BODY")) / 16))
+    body = body:sub(1, tonumber(os.getenv("BENCH_BODY")))
+    for line in io.lines(os.getenv("BENCH_REQUESTS")) do
+        local method, path = line:match("^(%S+) (%S+)$")
+        requests[#requests + 1] = { method, path }
+    end
+    at = id * 7919
+    wrk.headers["Host"] = os.getenv("BENCH_HOST")
+    put_body = body
+end
+
+function request()
+    at = at + 1
+    local chosen = requests[at % #requests + 1]
+    return wrk.format(chosen[1], chosen[2], nil, chosen[1] == "PUT" and put_body or nil)
+end
+
+local bad = 0
+function response(status)
+    if status ~= 200 then
+        bad = bad + 1
+        if bad == 1 then io.stderr:write("load.lua: an answer of status " .. status .. "\n") end
+    end
+end
+
+function done(summary, latency)
+    io.write(string.format("RESULT %d %d %d %d %d %d\n", summary.requests, summary.duration, summary.bytes,
+        latency:percentile(50), latency:percentile(99),
+        summary.errors.status + summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.timeout))
+end

@@ -62,13 +62,16 @@ uint64_t envelope_segment_offset(enum envelope_suite suite, uint64_t n)
     return ENVELOPE_HEADER_SIZE + n * (ENVELOPE_SEGMENT + envelope_tag_size(suite));
 }
 
-/* Writes the extent's header and expands its key. */
-static void extent_begin(const struct data_key *key, uint32_t extent_number, uint8_t header[ENVELOPE_HEADER_SIZE],
-                         void *schedule)
+/* Makes the extent's header and key. ERR_NOMEM. */
+static int extent_begin(const struct data_key *key, uint32_t extent_number, uint8_t header[ENVELOPE_HEADER_SIZE],
+                        uint8_t extent_key[KEY_SIZE])
 {
+    const struct suite *suite = suite_get(key->suite);
     uint8_t input[1 + BLOB_ID_SIZE + 4];
-    uint8_t extent_key[KEY_SIZE];
+    int rc = suite->prepare != NULL ? suite->prepare() : 0;
 
+    if (rc != 0)
+        return rc;
     memcpy(header, key->header, HEADER_COMMITMENT);
     put_be32(header + HEADER_EXTENT_NUMBER, extent_number);
     derive(key->key, LABEL_COMMITMENT, span_of(header, HEADER_COMMITMENT), header + HEADER_COMMITMENT);
@@ -77,8 +80,15 @@ static void extent_begin(const struct data_key *key, uint32_t extent_number, uin
     memcpy(input + 1, header + HEADER_BLOB_ID, BLOB_ID_SIZE);
     put_be32(input + 1 + BLOB_ID_SIZE, extent_number);
     derive(key->key, LABEL_EXTENT_KEY, span_of(input, sizeof(input)), extent_key);
-    suite_get(key->suite)->expand(schedule, extent_key);
-    sodium_memzero(extent_key, sizeof(extent_key));
+    return 0;
+}
+
+static void forget(enum envelope_suite suite_number)
+{
+    const struct suite *suite = suite_get(suite_number);
+
+    if (suite != NULL && suite->forget != NULL)
+        suite->forget();
 }
 
 /* Zeroes, the segment's number, the final flag. An extent's key seals that extent only, and each number once, so that
@@ -90,14 +100,18 @@ static void segment_nonce(const struct suite *suite, uint64_t n, bool final, uin
     nonce[suite->nonce_size - 1] = final;
 }
 
-void extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number,
-                       uint8_t *extent)
+int extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number,
+                      uint8_t *extent)
 {
-    extent_begin(key, extent_number, extent, sealer->schedule);
+    int rc = extent_begin(key, extent_number, extent, sealer->extent_key);
+
+    if (rc != 0)
+        return rc;
     memcpy(sealer->commitment, extent + HEADER_COMMITMENT, sizeof(sealer->commitment));
     sealer->suite = key->suite;
     sealer->extent = extent;
     sealer->next = 0;
+    return 0;
 }
 
 void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final)
@@ -107,11 +121,12 @@ void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final
     uint8_t nonce[SUITE_NONCE_MAX];
 
     segment_nonce(suite, sealer->next++, final, nonce);
-    suite->seal(sealer->schedule, nonce, sealer->commitment, text, length, text + length);
+    suite->seal(sealer->extent_key, nonce, sealer->commitment, text, length, text + length);
 }
 
 void extent_seal_end(struct extent_sealer *sealer)
 {
+    forget(sealer->suite);
     sodium_memzero(sealer, sizeof(*sealer));
 }
 
@@ -124,8 +139,7 @@ int extent_open_begin(struct extent_opener *opener, const struct data_key *key, 
         return rc;
     opener->segments = opener->plain_size / ENVELOPE_SEGMENT + (opener->plain_size % ENVELOPE_SEGMENT != 0);
     opener->suite = key->suite;
-    extent_begin(key, extent_number, opener->header, opener->schedule);
-    return 0;
+    return extent_begin(key, extent_number, opener->header, opener->extent_key);
 }
 
 int extent_check_header(const struct extent_opener *opener, struct span header)
@@ -144,7 +158,7 @@ int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segme
 
     segment_nonce(suite, n, final, nonce);
     if (n >= opener->segments || length != text + suite->tag_size ||
-        !suite->open(opener->schedule, nonce, opener->header + HEADER_COMMITMENT, segment, text, segment + text)) {
+        !suite->open(opener->extent_key, nonce, opener->header + HEADER_COMMITMENT, segment, text, segment + text)) {
         sodium_memzero(segment, length);
         return ERR_CORRUPT;
     }
@@ -153,6 +167,7 @@ int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segme
 
 void extent_open_end(struct extent_opener *opener)
 {
+    forget(opener->suite);
     sodium_memzero(opener, sizeof(*opener));
 }
 

@@ -18,7 +18,6 @@
 #define ENVELOPE_SEGMENT     65536 /* bytes of plaintext */
 #define ENVELOPE_HEADER_SIZE 192
 #define ENVELOPE_TAG_MAX     32
-#define ENVELOPE_SCHEDULE    512 /* bytes of a cipher's expanded key */
 #define BLOB_ID_SIZE         16
 
 enum envelope_suite { SUITE_AES_256_GCM = 1, SUITE_XCHACHA20_POLY1305 = 2, SUITE_AEGIS_256 = 3 };
@@ -53,15 +52,18 @@ uint64_t envelope_segment_offset(enum envelope_suite suite, uint64_t n);
  * ciphertext there, its tag behind it. */
 struct extent_sealer; /* plain data in the caller's memory: */
 struct extent_sealer {
-    _Alignas(16) uint8_t schedule[ENVELOPE_SCHEDULE];
     enum envelope_suite suite;
+    uint8_t extent_key[32];
     uint8_t commitment[32]; /* of the header: associated data of each segment */
     uint8_t *extent;
     uint64_t next; /* segment number */
 };
-/* Writes the header to `extent`. The data key may be freed as soon as this has returned. */
-void extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number, uint8_t *extent);
-/* `length` bytes of plaintext, ENVELOPE_SEGMENT unless `final`. */
+/* Writes the header to `extent`. The data key may be freed as soon as this has returned. ERR_NOMEM. A sealer is used on
+ * one thread only, and an extent number of a data key is sealed only once, whatever becomes of the bytes: another
+ * attempt takes another blob. */
+int extent_seal_begin(struct extent_sealer *sealer, const struct data_key *key, uint32_t extent_number,
+                      uint8_t *extent) __attribute__((warn_unused_result));
+/* `length` bytes of plaintext, ENVELOPE_SEGMENT unless `final`. Does not fail. */
 void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final);
 void extent_seal_end(struct extent_sealer *sealer); /* wipes */
 
@@ -69,14 +71,15 @@ void extent_seal_end(struct extent_sealer *sealer); /* wipes */
  * the final one. The header is recomputed from the key, not read: what a backend returns as header is checked separately
  * when it was read (extent_check_header). */
 struct extent_opener {
-    _Alignas(16) uint8_t schedule[ENVELOPE_SCHEDULE];
     enum envelope_suite suite;
+    uint8_t extent_key[32];
     uint8_t header[ENVELOPE_HEADER_SIZE]; /* as it must be; ends with the commitment */
     uint64_t segments;
     uint64_t plain_size;
 };
 int extent_open_begin(struct extent_opener *opener, const struct data_key *key, uint32_t extent_number,
-                      uint64_t extent_stored_size); /* ERR_CORRUPT */
+                      uint64_t extent_stored_size)
+    __attribute__((warn_unused_result)); /* ERR_CORRUPT (no such size), ERR_NOMEM; used on one thread only */
 /* Whether the extent's header as a backend returned it (ENVELOPE_HEADER_SIZE bytes) is the one it was written with.
  * ERR_CORRUPT. */
 int extent_check_header(const struct extent_opener *opener, struct span header);

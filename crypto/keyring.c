@@ -130,20 +130,14 @@ void keyring_free(struct keyring *keyring)
     free(keyring);
 }
 
-/* Opens and locks the file, and makes sure that it is still the one under its name: a rename may have come between. */
-static int open_locked(const char *path, int *out)
+/* Locks the opened file and makes sure that it is still the one under its name: a rename may have come between. */
+static int lock_file(int fd, const char *path)
 {
     struct stat opened, named;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
 
-    if (fd < 0)
-        return err_from_errno(errno);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0 || fstat(fd, &opened) != 0 || stat(path, &named) != 0 ||
-        opened.st_ino != named.st_ino || opened.st_dev != named.st_dev) {
-        close(fd);
+        opened.st_ino != named.st_ino || opened.st_dev != named.st_dev)
         return ERR_LOCKED;
-    }
-    *out = fd;
     return 0;
 }
 
@@ -153,9 +147,12 @@ int keyring_rotate(struct keyring *keyring, const char *path, enum keyring_unloc
     struct root_key *present, *keys;
     int fd, rc;
 
-    rc = open_locked(path, &fd);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return err_from_errno(errno);
+    rc = lock_file(fd, path);
     if (rc != 0)
-        return rc;
+        goto err0;
     rc = load(fd, how, secret, &header, &present);
     if (rc != 0)
         goto err0;

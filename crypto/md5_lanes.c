@@ -26,6 +26,12 @@ static void compress_one(struct md5_state *state, const uint8_t *data, size_t bl
     state->h[3] = context.D;
 }
 
+struct job {
+    struct md5_state *state;
+    const uint8_t *data;
+    size_t blocks;
+};
+
 #ifdef __x86_64__
 /* Words of a block are read as they stand: these machines are little-endian. */
 #define GLUE_(a, b) a##b
@@ -67,31 +73,19 @@ static void compress_one(struct md5_state *state, const uint8_t *data, size_t bl
 #define ROTATE(x, n) (compress_16_avx512_vector) _mm512_rol_epi32((__m512i)(x), n)
 #include "crypto/md5_lanes_compress.h"
 #undef TERNARY
-#endif
 
-struct job {
-    struct md5_state *state;
-    const uint8_t *data;
-    size_t blocks;
-};
-
-/* How many streams one pass takes; 1 where there is no vector code. */
+/* How many streams one pass takes; 1: there is no vector code for this machine. */
 static size_t lanes(void)
 {
-#ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512vl"))
         return 16;
-    if (__builtin_cpu_supports("avx2"))
-        return 8;
-#endif
-    return 1;
+    return __builtin_cpu_supports("avx2") ? 8 : 1;
 }
 
 /* Advances `count` jobs, at most `width` = lanes(), by the same number of blocks. Spare lanes repeat the first job and
  * are thrown away. */
 static void compress_many(struct job *jobs, size_t count, size_t width, size_t blocks)
 {
-#ifdef __x86_64__
     uint32_t state[4][MD5_LANES_MAX];
     const uint8_t *data[MD5_LANES_MAX];
 
@@ -114,17 +108,10 @@ static void compress_many(struct job *jobs, size_t count, size_t width, size_t b
         jobs[lane].data += blocks * BLOCK;
         jobs[lane].blocks -= blocks;
     }
-#else
-    (void)width;
-    for (size_t i = 0; i < count; i++) {
-        compress_one(jobs[i].state, jobs[i].data, blocks);
-        jobs[i].data += blocks * BLOCK;
-        jobs[i].blocks -= blocks;
-    }
-#endif
 }
 
-static void compress_jobs(struct job *jobs, size_t count)
+/* Runs jobs side by side while that pays; returns how many are left, at the front of `jobs`. */
+static size_t compress_together(struct job *jobs, size_t count)
 {
     size_t width = lanes();
 
@@ -144,9 +131,15 @@ static void compress_jobs(struct job *jobs, size_t count)
         }
         count = left;
     }
-    for (size_t i = 0; i < count; i++)
-        compress_one(jobs[i].state, jobs[i].data, jobs[i].blocks);
+    return count;
 }
+#else
+static size_t compress_together(struct job *jobs, size_t count)
+{
+    (void)jobs;
+    return count;
+}
+#endif
 
 void md5_update_lanes(struct md5_state *const *states, const struct span *bytes, size_t count)
 {
@@ -174,7 +167,9 @@ void md5_update_lanes(struct md5_state *const *states, const struct span *bytes,
         if (rest.len % BLOCK > 0)
             memcpy(state->tail, rest.ptr + rest.len - rest.len % BLOCK, rest.len % BLOCK);
     }
-    compress_jobs(jobs, job_count);
+    job_count = compress_together(jobs, job_count);
+    for (size_t i = 0; i < job_count; i++)
+        compress_one(jobs[i].state, jobs[i].data, jobs[i].blocks);
 }
 
 void md5_final(struct md5_state *state, uint8_t out[16])

@@ -11,13 +11,16 @@ struct suite {
     const char *name;
     uint8_t nonce_size, tag_size;
     bool (*available)(void);
-    void (*expand)(void *schedule, const uint8_t key[32]);
+    /* What the calling thread must have before it seals or opens: ERR_NOMEM. NULL: nothing. */
+    int (*prepare)(void);
+    /* Wipes what sealing and opening left of the key in the calling thread's state. NULL: nothing. */
+    void (*forget)(void);
     /* In place: `text` becomes ciphertext, `tag` is written. Associated data is 32 bytes. */
-    void (*seal)(const void *schedule, const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
+    void (*seal)(const uint8_t key[32], const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
                  uint8_t *tag);
     /* In place. False, and `text` undefined, when the tag does not verify. */
-    bool (*open)(const void *schedule, const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
-                 const uint8_t *tag);
+    bool (*open)(const uint8_t key[32], const uint8_t *nonce, const uint8_t *associated, uint8_t *text, size_t length,
+                 uint8_t *tag);
 };
 
 #define SUITE_NONCE_MAX 32

@@ -1,0 +1,341 @@
+/* Takes back what nobody refers to. Blobs become garbage in the index when their last reference goes, and stay readable for
+ * the grace. What a crash left on the backends, the index does not know: it is found by the lease that its names begin
+ * with. */
+#include "store.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/metrics.h"
+
+#define PERIOD_MS        5000 /* or half of the grace, if that is shorter */
+#define PERIOD_MIN_MS    100
+#define BATCH            500
+#define FORGET_PERIOD_MS (60 * 1000) /* a mutation forgets 1000 uploads at most: 10^6 a day and more must be kept up with */
+#define FORGET_AFTER_MS  (24 * 3600 * 1000LL) /* for as long a repeated CompleteMultipartUpload succeeds */
+#define LEASE_SIZE       8
+#define ARENA_LIMIT      ((size_t)16 << 20)
+
+struct garbage {
+    struct store *store;
+    struct index *index;
+    struct loop *loop;
+    uint8_t own_lease[LEASE_SIZE];
+    int64_t grace_ms;
+    struct fiber *fiber; /* of the loop's thread */
+    atomic_bool stop;
+    bool scanned;
+    int64_t forget_at; /* loop_now_ms */
+    struct arena *batch;
+    struct arena *scratch; /* reset for each blob or extent */
+};
+
+static bool stopping(const struct garbage *garbage)
+{
+    return atomic_load(&garbage->stop) || fiber_canceled(garbage->fiber);
+}
+
+static int apply(struct garbage *garbage, Arca__Mutation *mutation) SUSPENDS
+{
+    mutation->time_ms = clock_wall_ms();
+    return index_apply(garbage->index, mutation);
+}
+
+/* --- the garbage table --- */
+
+static int remove_blob(struct garbage *garbage, const Arca__Blob *blob) SUSPENDS
+{
+    if (blob->extent_count <= 1)
+        return store_remove_extent(garbage->store, blob->replicas, blob->n_replicas, blob->id.data, 0);
+    struct span id = span_of(blob->id.data, blob->id.len);
+    for (uint32_t i = 0; i < blob->extent_count; i++) {
+        Arca__Extent **extents;
+        arena_reset(garbage->scratch);
+        int rc = index_extents_get(garbage->index, id, i, 1, garbage->scratch, &extents);
+        if (rc == 0)
+            rc = store_remove_extent(garbage->store, extents[0]->replicas, extents[0]->n_replicas, blob->id.data, i);
+        if (rc != 0 && rc != ERR_NOT_FOUND)
+            return rc;
+        if (stopping(garbage))
+            return ERR_CANCELED;
+    }
+    return 0;
+}
+
+/* One batch; *more when there may be another one at once. */
+static int collect(struct garbage *garbage, bool *more) SUSPENDS
+{
+    Arca__Blob **blobs;
+    size_t count;
+    *more = false;
+    arena_reset(garbage->batch);
+    int rc = index_garbage_list(garbage->index, clock_wall_ms() - garbage->grace_ms, BATCH, garbage->batch, &blobs,
+                                &count);
+    if (rc != 0 || count == 0)
+        return rc;
+    ProtobufCBinaryData *ids = arena_alloc(garbage->batch, count * sizeof(*ids));
+    if (ids == NULL)
+        return ERR_NOMEM;
+    size_t removed = 0;
+    int failure = 0;
+    for (size_t i = 0; i < count && !stopping(garbage); i++) {
+        /* An id of another length is in no backend: the row can only be forgotten. */
+        rc = blobs[i]->id.len == 16 ? remove_blob(garbage, blobs[i]) : 0;
+        if (rc == 0)
+            ids[removed++] = blobs[i]->id;
+        else
+            failure = rc;
+    }
+    if (removed == 0)
+        return failure;
+    Arca__Collected collected = ARCA__COLLECTED__INIT;
+    collected.blob_ids = ids;
+    collected.n_blob_ids = removed;
+    Arca__Mutation mutation = ARCA__MUTATION__INIT;
+    mutation.op_case = ARCA__MUTATION__OP_COLLECTED;
+    mutation.collected = &collected;
+    if ((rc = apply(garbage, &mutation)) != 0)
+        return rc;
+    metrics_add(METRIC_GARBAGE_COLLECTED, (int64_t)removed);
+    *more = count == BATCH;
+    return failure;
+}
+
+static int forget_uploads(struct garbage *garbage) SUSPENDS
+{
+    if (loop_now_ms() < garbage->forget_at)
+        return 0;
+    Arca__ForgetUploads forget = ARCA__FORGET_UPLOADS__INIT;
+    forget.completed_before_ms = clock_wall_ms() - FORGET_AFTER_MS;
+    Arca__Mutation mutation = ARCA__MUTATION__INIT;
+    mutation.op_case = ARCA__MUTATION__OP_FORGET_UPLOADS;
+    mutation.forget_uploads = &forget;
+    int rc = apply(garbage, &mutation);
+    garbage->forget_at = loop_now_ms() + FORGET_PERIOD_MS;
+    return rc;
+}
+
+/* --- orphans of a crash --- */
+
+struct orphans {
+    ProtobufCBinaryData *leases; /* left open by processes that are gone */
+    size_t lease_count;
+    struct blob_batch *batch;
+    uint64_t seen;
+    uint64_t removed;
+    uint64_t bytes;
+};
+
+static int left_open(struct garbage *garbage, struct orphans *orphans) SUSPENDS
+{
+    Arca__Lease **leases;
+    size_t count;
+    arena_reset(garbage->batch);
+    int rc = index_lease_list(garbage->index, garbage->batch, &leases, &count);
+    if (rc != 0 || count == 0)
+        return rc;
+    orphans->leases = arena_alloc(garbage->batch, count * sizeof(*orphans->leases));
+    if (orphans->leases == NULL)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < count; i++) {
+        struct span id = span_of(leases[i]->id.data, leases[i]->id.len);
+        if (!span_eq(id, span_of(garbage->own_lease, LEASE_SIZE)))
+            orphans->leases[orphans->lease_count++] = leases[i]->id;
+    }
+    return 0;
+}
+
+static bool is_under(const struct orphans *orphans, const struct blob_name *name)
+{
+    for (size_t i = 0; i < orphans->lease_count; i++) {
+        if (span_starts(span_of(name->bytes, BLOB_NAME_SIZE),
+                        span_of(orphans->leases[i].data, orphans->leases[i].len)))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the index has a replica with just this locator: 1, 0, or an error. */
+static int is_named(struct garbage *garbage, const struct backend *backend, const struct blob_entry *entry) SUSPENDS
+{
+    struct span id = span_of(entry->name.bytes, 16);
+    Arca__Blob *blob;
+    Arca__Extent **extents;
+    arena_reset(garbage->scratch);
+    int rc = index_blob_get(garbage->index, id, garbage->scratch, &blob);
+    if (rc != 0)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    Arca__Replica **replicas = blob->replicas;
+    size_t count = blob->n_replicas;
+    if (blob->extent_count > 1) {
+        uint32_t number = (uint32_t)entry->name.bytes[16] << 24 | (uint32_t)entry->name.bytes[17] << 16 |
+                          (uint32_t)entry->name.bytes[18] << 8 | entry->name.bytes[19];
+        rc = index_extents_get(garbage->index, id, number, 1, garbage->scratch, &extents);
+        if (rc != 0)
+            return rc == ERR_NOT_FOUND ? 0 : rc;
+        replicas = extents[0]->replicas;
+        count = extents[0]->n_replicas;
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(replicas[i]->backend, backend->name) == 0 &&
+            span_eq(span_of(replicas[i]->locator.data, replicas[i]->locator.len),
+                    span_of(entry->locator.bytes, entry->locator.length)))
+            return 1;
+    }
+    return 0;
+}
+
+static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct backend *backend) SUSPENDS
+{
+    struct blob_cursor cursor = {0};
+    while (!cursor.end) {
+        int rc = backend->ops->list(backend, &cursor, orphans->batch);
+        if (rc != 0)
+            return rc;
+        for (size_t i = 0; i < orphans->batch->count; i++) {
+            const struct blob_entry *entry = &orphans->batch->entries[i];
+            orphans->seen++;
+            if (!is_under(orphans, &entry->name))
+                continue;
+            if ((rc = is_named(garbage, backend, entry)) < 0)
+                return rc;
+            if (rc > 0)
+                continue;
+            if ((rc = backend->ops->remove(backend, &entry->name, &entry->locator)) != 0)
+                return rc;
+            orphans->removed++;
+            orphans->bytes += entry->size;
+        }
+        if (stopping(garbage))
+            return ERR_CANCELED;
+        fiber_yield();
+    }
+    return 0;
+}
+
+static int close_leases(struct garbage *garbage, const struct orphans *orphans) SUSPENDS
+{
+    Arca__CloseLeases close = ARCA__CLOSE_LEASES__INIT;
+    close.ids = orphans->leases;
+    close.n_ids = orphans->lease_count;
+    Arca__Mutation mutation = ARCA__MUTATION__INIT;
+    mutation.op_case = ARCA__MUTATION__OP_CLOSE_LEASES;
+    mutation.close_leases = &close;
+    return apply(garbage, &mutation);
+}
+
+/* Leases are closed only after all backends were scanned, so that what fails is done again. */
+static int scan_orphans(struct garbage *garbage) SUSPENDS
+{
+    struct orphans orphans = {0};
+    int rc = left_open(garbage, &orphans);
+    if (rc != 0 || orphans.lease_count == 0)
+        return rc;
+    orphans.batch = malloc(sizeof(*orphans.batch));
+    if (orphans.batch == NULL)
+        return ERR_NOMEM;
+    struct backend *backend;
+    for (size_t i = 0; rc == 0 && (backend = store_backend(garbage->store, i)) != NULL; i++)
+        rc = scan_backend(garbage, &orphans, backend);
+    free(orphans.batch);
+    if (rc == 0)
+        rc = close_leases(garbage, &orphans);
+    if (rc == 0)
+        log_info("orphans_removed",
+                 "%zu processes had not stopped cleanly: of %llu blobs, %llu (%llu bytes) were nobody's and are removed",
+                 orphans.lease_count, (unsigned long long)orphans.seen, (unsigned long long)orphans.removed,
+                 (unsigned long long)orphans.bytes);
+    return rc;
+}
+
+/* --- the fiber --- */
+
+static int cycle(struct garbage *garbage) SUSPENDS
+{
+    int rc = 0;
+    bool more = true;
+    if (!garbage->scanned) {
+        rc = scan_orphans(garbage);
+        garbage->scanned = rc == 0;
+    }
+    while (rc == 0 && more && !stopping(garbage))
+        rc = collect(garbage, &more);
+    if (rc == 0 && !stopping(garbage))
+        rc = forget_uploads(garbage);
+    return rc;
+}
+
+static void run(void *arg) SUSPENDS
+{
+    struct garbage *garbage = arg;
+    int64_t period = garbage->grace_ms / 2 < PERIOD_MS ? garbage->grace_ms / 2 : PERIOD_MS;
+    period = period < PERIOD_MIN_MS ? PERIOD_MIN_MS : period;
+    int last = 0;
+    garbage->fiber = fiber_self();
+    while (!stopping(garbage)) {
+        int rc = cycle(garbage);
+        if (rc != 0 && rc != last && rc != ERR_CANCELED)
+            log_warn("garbage", "collection is held up: %s", err_text(rc));
+        last = rc;
+        int64_t until = loop_now_ms() + period;
+        while (!stopping(garbage) && fiber_wait(until) == 0)
+            continue;
+    }
+    garbage->fiber = NULL;
+}
+
+static void begin(void *arg)
+{
+    struct garbage *garbage = arg;
+    if (atomic_load(&garbage->stop))
+        return;
+    int rc = fiber_spawn(garbage->loop, run, garbage, &garbage->fiber);
+    if (rc != 0)
+        log_error("garbage", "collection does not start: %s", err_text(rc));
+}
+
+int garbage_start(struct store *store, struct index *index, struct loop *loop, const uint8_t own_lease[8],
+                  int64_t grace_ms, struct garbage **out)
+{
+    struct garbage *garbage = calloc(1, sizeof(*garbage));
+    if (garbage == NULL)
+        return ERR_NOMEM;
+    *garbage = (struct garbage){.store = store, .index = index, .loop = loop, .grace_ms = grace_ms};
+    memcpy(garbage->own_lease, own_lease, LEASE_SIZE);
+    garbage->batch = arena_create(ARENA_LIMIT);
+    garbage->scratch = arena_create(ARENA_LIMIT);
+    if (garbage->batch == NULL || garbage->scratch == NULL || loop_post(loop, begin, garbage) != 0) {
+        garbage_free(garbage);
+        return ERR_NOMEM;
+    }
+    *out = garbage;
+    return 0;
+}
+
+static void cancel(void *arg)
+{
+    struct garbage *garbage = arg;
+    if (garbage->fiber != NULL)
+        fiber_cancel(garbage->fiber);
+}
+
+void garbage_stop(struct garbage *garbage)
+{
+    atomic_store(&garbage->stop, true);
+    (void)loop_post(garbage->loop, cancel, garbage); /* without memory for it, the fiber ends after its period */
+}
+
+void garbage_free(struct garbage *garbage)
+{
+    if (garbage == NULL)
+        return;
+    if (garbage->batch != NULL)
+        arena_free(garbage->batch);
+    if (garbage->scratch != NULL)
+        arena_free(garbage->scratch);
+    free(garbage);
+}

@@ -1,0 +1,291 @@
+/* What every backend driver must do. One row of DRIVERS is one driver; the whole suite runs over each. */
+#include "unit.h"
+
+#include "base/log.h"
+#include "blobs.h"
+
+struct driver {
+    const char *name;
+    /* Opens it over a place that outlives it: `place` is an empty folder at first. 0, or the driver's error. */
+    int (*open)(const char *place, struct backend **out);
+};
+
+static int open_disk(const char *place, struct backend **out)
+{
+    struct disk_options options = {"contract", place, 16u << 20};
+    return disk_open(&options, out);
+}
+
+static const struct driver DRIVERS[] = {
+    {"disk", open_disk},
+};
+
+static const struct driver *driver;
+static struct backend *backend;
+static char *place;
+static uint64_t next_number = 1; /* names are never used again */
+
+static int setup(void **state)
+{
+    (void)state;
+    place = folder_make();
+    return driver->open(place, &backend);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    backend->ops->close(backend);
+    folder_remove(place);
+    return 0;
+}
+
+static void reopen(void)
+{
+    backend->ops->close(backend);
+    assert_int_equal(driver->open(place, &backend), 0);
+}
+
+/* --- one at a time --- */
+
+static void names_its_driver(void **state)
+{
+    (void)state;
+    assert_string_equal(backend->ops->driver, driver->name);
+    assert_string_equal(backend->name, "contract");
+}
+
+static void sizes(void **state)
+{
+    (void)state;
+    static const size_t SIZES[] = {1,    7,    8,     9,     15,      511,     512,     4047,          4048,
+                                   4095, 4096, 4097,  65535, 65536,   65537,   1048575, 1048576,       1048577,
+                                   5242880, 8388608, 8388624, 16777216, (16u << 20) - 48, 67108864};
+    enum { COUNT = sizeof(SIZES) / sizeof(SIZES[0]) };
+    struct locator at[COUNT];
+    uint64_t first = next_number;
+    next_number += COUNT;
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(blob_put_filled(backend, first + i, SIZES[i], &at[i]), 0);
+    for (unsigned i = 0; i < COUNT; i++) {
+        assert_true(at[i].length <= LOCATOR_MAX);
+        assert_int_equal(blob_check(backend, first + i, SIZES[i], &at[i]), 0);
+    }
+    reopen();
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(blob_check(backend, first + i, SIZES[i], &at[i]), 0);
+}
+
+static void ranges(void **state)
+{
+    (void)state;
+    enum { SIZE = 300000 };
+    uint8_t *data = malloc(SIZE);
+    uint8_t *part = malloc(SIZE);
+    struct locator at;
+    uint64_t number = next_number++;
+    blob_fill(data, SIZE, number);
+    assert_int_equal(blob_put(backend, number, data, SIZE, &at), 0);
+    static const struct {
+        uint64_t offset;
+        uint64_t length;
+    } RANGES[] = {{0, 1},         {0, 4096},  {1, 1},        {4095, 2},       {65536, 65552}, {299999, 1},
+                  {1, 299999},    {0, 300000}, {150000, 4096}, {262144, 37856}, {17, 200000}};
+    for (size_t i = 0; i < sizeof(RANGES) / sizeof(RANGES[0]); i++) {
+        memset(part, 0xaa, SIZE);
+        assert_int_equal(blob_get(backend, number, &at, RANGES[i].offset, RANGES[i].length, part), 0);
+        assert_memory_equal(part, data + RANGES[i].offset, RANGES[i].length);
+        if (RANGES[i].length < SIZE)
+            assert_int_equal(part[RANGES[i].length], 0xaa);
+    }
+    /* more than there is */
+    assert_int_equal(blob_get(backend, number, &at, 0, SIZE + 1, part), ERR_CORRUPT);
+    assert_int_equal(blob_get(backend, number, &at, SIZE, 1, part), ERR_CORRUPT);
+    free(part);
+    free(data);
+}
+
+static void puts_again(void **state)
+{
+    (void)state;
+    struct locator first, second;
+    uint64_t number = next_number++;
+    assert_int_equal(blob_put_filled(backend, number, 10000, &first), 0);
+    assert_int_equal(blob_put_filled(backend, number, 10000, &second), 0);
+    assert_int_equal(blob_check(backend, number, 10000, &second), 0);
+    size_t found;
+    assert_int_equal(blob_list(backend, number, 1, NULL, NULL, &found), 0);
+    assert_true(found >= 1);
+}
+
+static void removes(void **state)
+{
+    (void)state;
+    struct locator kept, gone;
+    uint64_t number = next_number;
+    next_number += 2;
+    assert_int_equal(blob_put_filled(backend, number, 40000, &gone), 0);
+    assert_int_equal(blob_put_filled(backend, number + 1, 40000, &kept), 0);
+    for (int round = 0; round < 2; round++) {
+        assert_int_equal(blob_remove(backend, number, &gone), 0);
+        assert_int_equal(blob_check(backend, number, 40000, &gone), ERR_NOT_FOUND);
+        assert_int_equal(blob_check(backend, number + 1, 40000, &kept), 0);
+        size_t found;
+        assert_int_equal(blob_list(backend, number, 2, NULL, NULL, &found), 0);
+        assert_int_equal(found, 1);
+        reopen();
+    }
+}
+
+/* More than a batch; each blob once, with its size and a locator that finds it. */
+static void lists(void **state)
+{
+    (void)state;
+    enum { COUNT = 2 * BLOB_BATCH + 100 };
+    static struct locator at[COUNT];
+    static struct blob_entry entries[COUNT];
+    size_t found, strangers;
+    assert_int_equal(blob_list(backend, 0, 0, NULL, &strangers, &found), 0);
+    assert_int_equal(strangers, 0);
+    uint64_t first = next_number;
+    next_number += COUNT;
+    for (unsigned i = 0; i < COUNT; i++)
+        assert_int_equal(blob_put_filled(backend, first + i, 1 + i % 3000, &at[i]), 0);
+    for (unsigned i = 0; i < COUNT; i += 2)
+        assert_int_equal(blob_remove(backend, first + i, &at[i]), 0);
+    memset(entries, 0, sizeof(entries));
+    assert_int_equal(blob_list(backend, first, COUNT, entries, &strangers, &found), 0);
+    assert_int_equal(strangers, 0);
+    assert_int_equal(found, COUNT / 2);
+    for (unsigned i = 1; i < COUNT; i += 2) {
+        assert_int_equal(entries[i].size, 1 + i % 3000);
+        assert_int_equal(blob_check(backend, first + i, 1 + i % 3000, &entries[i].locator), 0);
+    }
+}
+
+static void probes(void **state)
+{
+    (void)state;
+    struct backend_health health;
+    assert_int_equal(blob_probe(backend, &health), 0);
+    assert_int_equal(health.state, BACKEND_HEALTHY);
+    assert_true(health.free > 0);
+}
+
+/* --- many at once, and cancelled --- */
+
+#define FIBERS 32
+#define EACH   12
+
+struct writer {
+    uint64_t first;
+    struct locator at[EACH];
+    int rc[EACH];
+};
+
+static size_t size_of(uint64_t number)
+{
+    return 1 + (size_t)(number * 7919 % 50000);
+}
+
+/* Puts, and reads what it and others have put. */
+static void write_and_read(void *arg)
+{
+    struct writer *writer = arg;
+    uint8_t *data = malloc(50001);
+    uint8_t *again = malloc(50001);
+    struct block block = {.references = 1, .data = data, .capacity = 50000};
+    for (unsigned i = 0; i < EACH; i++) {
+        struct blob_name name = blob_name_of(writer->first + i);
+        block.length = size_of(writer->first + i);
+        blob_fill(data, block.length, writer->first + i);
+        writer->rc[i] = backend->ops->put(backend, &name, &block, &writer->at[i]);
+        if (writer->rc[i] != 0)
+            continue;
+        int rc = backend->ops->get(backend, &name, &writer->at[i], 0, block.length, again);
+        if (rc == ERR_CANCELED && fiber_canceled(fiber_self()))
+            continue;
+        assert_int_equal(rc, 0);
+        assert_memory_equal(data, again, block.length);
+    }
+    free(again);
+    free(data);
+}
+
+static void cancel_some(void *arg)
+{
+    struct fiber **fibers = arg;
+    for (unsigned i = 0; i < FIBERS; i += 2)
+        fiber_cancel(fibers[i]);
+}
+
+/* A put that was cancelled may or may not have stored its blob; what was acknowledged is there. */
+static void run_writers(bool cancel)
+{
+    static struct writer writers[FIBERS];
+    struct fiber *fibers[FIBERS];
+    struct loop *loop;
+    memset(writers, 0, sizeof(writers));
+    assert_int_equal(loop_create(&(struct loop_options){.number = 0}, &loop), 0);
+    for (unsigned i = 0; i < FIBERS; i++) {
+        writers[i].first = next_number;
+        next_number += EACH;
+        assert_int_equal(fiber_spawn(loop, write_and_read, &writers[i], &fibers[i]), 0);
+    }
+    if (cancel)
+        assert_int_equal(fiber_spawn(loop, cancel_some, fibers, NULL), 0);
+    loop_stop(loop);
+    loop_run(loop);
+    loop_free(loop);
+    reopen();
+    unsigned stored = 0;
+    for (unsigned i = 0; i < FIBERS; i++) {
+        for (unsigned k = 0; k < EACH; k++) {
+            uint64_t number = writers[i].first + k;
+            bool may_fail = cancel && i % 2 == 0;
+            if (!may_fail || writers[i].rc[k] != ERR_CANCELED) {
+                assert_int_equal(writers[i].rc[k], 0);
+                assert_int_equal(blob_check(backend, number, size_of(number), &writers[i].at[k]), 0);
+                stored++;
+            }
+        }
+    }
+    if (cancel)
+        assert_true(stored < FIBERS * EACH);
+    else
+        assert_int_equal(stored, FIBERS * EACH);
+}
+
+static void concurrent(void **state)
+{
+    (void)state;
+    run_writers(false);
+}
+
+static void canceled(void **state)
+{
+    (void)state;
+    run_writers(true);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(names_its_driver, setup, teardown),
+        cmocka_unit_test_setup_teardown(sizes, setup, teardown),
+        cmocka_unit_test_setup_teardown(ranges, setup, teardown),
+        cmocka_unit_test_setup_teardown(puts_again, setup, teardown),
+        cmocka_unit_test_setup_teardown(removes, setup, teardown),
+        cmocka_unit_test_setup_teardown(lists, setup, teardown),
+        cmocka_unit_test_setup_teardown(probes, setup, teardown),
+        cmocka_unit_test_setup_teardown(concurrent, setup, teardown),
+        cmocka_unit_test_setup_teardown(canceled, setup, teardown),
+    };
+    log_set_level(LOG_ERROR);
+    int failed = 0;
+    for (size_t i = 0; i < sizeof(DRIVERS) / sizeof(DRIVERS[0]); i++) {
+        driver = &DRIVERS[i];
+        failed += cmocka_run_group_tests_name(driver->name, tests, NULL, NULL);
+    }
+    return failed;
+}

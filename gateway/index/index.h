@@ -40,6 +40,10 @@ int index_apply(struct index *index, const Arca__Mutation *mutation) SUSPENDS;
 /* Several at once, in one batch: the result of each in results[i]. For DeleteObjects. */
 void index_apply_all(struct index *index, const Arca__Mutation *const *mutations, size_t count, int *results) SUSPENDS;
 
+/* Whether a precondition (NULL: none) holds for a key's present newest version (NULL: none), as index_apply decides it.
+ * ERR_NO_SUCH_KEY (the condition needs an object), ERR_PRECONDITION. */
+int index_precondition(const Arca__Precondition *precondition, const Arca__Object *present);
+
 /* --- buckets --- */
 int index_bucket_get(struct index *index, struct span name, struct arena *arena, Arca__Bucket **out) SUSPENDS;
 /* Buckets in name order after `start_after`; at most `max`. */
@@ -63,11 +67,11 @@ struct index_list_query {
     struct span start_after;  /* keys and common prefixes must be greater; empty: from the start. If it lies below a common
                                * prefix, that prefix is not listed again only when it is <= start_after */
     struct span upload_after; /* uploads: of the key equal to start_after, only uploads with greater ids; empty: none */
-    size_t max;               /* entries and common prefixes together; 0 is allowed */
+    size_t max;               /* entries and common prefixes together; 0: nothing, and not truncated */
 };
 struct index_entry {
     struct span key;          /* the whole key, or the common prefix */
-    Arca__Object *object;     /* objects; NULL for a common prefix */
+    Arca__Object *object;     /* objects, without headers and body ids; NULL for a common prefix */
     Arca__Upload *upload;     /* uploads; NULL for a common prefix */
 };
 struct index_listing {

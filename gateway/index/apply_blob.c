@@ -1,0 +1,247 @@
+#include "base/err.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "index/apply.h"
+
+bool blob_id_valid(struct span id)
+{
+    return id.len == BLOB_ID_SIZE;
+}
+
+static int blob_get(struct apply *apply, struct span id, Arca__Blob **out)
+{
+    return record_get(apply->txn, TABLE_BLOBS, id, &arca__blob__descriptor, apply->arena, out);
+}
+
+static int manifest_get(struct apply *apply, struct span id, Arca__Manifest **out)
+{
+    return record_get(apply->txn, TABLE_MANIFESTS, id, &arca__manifest__descriptor, apply->arena, out);
+}
+
+/* A row that others name and that is not there. The change goes on without it: an object must stay deletable. */
+static int dangling(const char *what, struct span id)
+{
+    char hex[2 * BLOB_ID_SIZE + 1];
+    text_hex(span_take(id, BLOB_ID_SIZE), hex);
+    log_error("index_dangling", "%s %s is referred to and not in the index", what, hex);
+    return 0;
+}
+
+/* --- blobs --- */
+
+int blob_check_new(struct apply *apply, const Arca__NewBlob *blob)
+{
+    struct span unused;
+    if (blob->blob == NULL || !blob_id_valid(record_bytes(blob->blob->id)) || blob->blob->size == 0)
+        return ERR_INVALID;
+    int rc = txn_get(apply->txn, TABLE_BLOBS, record_bytes(blob->blob->id), &unused);
+    return rc == 0 ? ERR_EXISTS : rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+static int garbage_put(struct apply *apply, struct span id, int64_t since_ms)
+{
+    Arca__Garbage row = ARCA__GARBAGE__INIT;
+    struct record_key key = key_timed(since_ms, id.ptr);
+    row.blob_id = (ProtobufCBinaryData){id.len, (uint8_t *)id.ptr};
+    row.since_ms = since_ms;
+    return record_put(apply->txn, TABLE_GARBAGE, record_key_span(&key), &row);
+}
+
+int blob_insert(struct apply *apply, const Arca__NewBlob *blob, uint32_t references)
+{
+    Arca__Blob row = *blob->blob;
+    struct span id = record_bytes(row.id);
+    row.references = references;
+    row.garbage_ms = references == 0 ? apply->now_ms : 0;
+    row.manifest_id = (ProtobufCBinaryData){0, NULL};
+    int rc = record_put(apply->txn, TABLE_BLOBS, id, &row);
+    for (size_t i = 0; i < blob->n_extents && rc == 0; i++) {
+        struct record_key key = key_numbered(id.ptr, blob->extents[i]->number);
+        rc = record_put(apply->txn, TABLE_REPLICAS, record_key_span(&key), blob->extents[i]);
+    }
+    return rc == 0 && references == 0 ? garbage_put(apply, id, apply->now_ms) : rc;
+}
+
+/* `manifest_id`: of the part that it was the body of, if its rows stay. */
+static int blob_release(struct apply *apply, struct span id, struct span manifest_id)
+{
+    Arca__Blob *blob;
+    int rc = blob_get(apply, id, &blob);
+    if (rc == ERR_NOT_FOUND || (rc == 0 && blob->references == 0))
+        return dangling("blob", id);
+    if (rc != 0)
+        return rc;
+    if (--blob->references == 0) {
+        blob->garbage_ms = apply->now_ms;
+        blob->manifest_id = (ProtobufCBinaryData){manifest_id.len, (uint8_t *)manifest_id.ptr};
+        if ((rc = garbage_put(apply, id, apply->now_ms)) != 0)
+            return rc;
+    }
+    return record_put(apply->txn, TABLE_BLOBS, id, blob);
+}
+
+/* --- parts --- */
+
+enum part_rows { PARTS_STAY, PARTS_GO };
+
+/* The blobs of all parts of an upload or manifest. `*bodies` counts them. */
+static int parts_walk(struct apply *apply, struct span id, enum part_rows rows, bool release, size_t *bodies)
+{
+    struct record_key start = key_numbered(id.ptr, 0);
+    struct span key = record_key_span(&start), value;
+    uint8_t bytes[24];
+    int rc;
+    *bodies = 0;
+    /* Copies of the key, since the row that it points to changes; sought again each time for the same reason. */
+    while ((rc = txn_seek(apply->txn, TABLE_PARTS, MDB_SET_RANGE, &key, &value)) == 0 && span_starts(key, id)) {
+        Arca__Part *part;
+        size_t len = key.len;
+        if (len != 20)
+            return ERR_CORRUPT;
+        memcpy(bytes, key.ptr, len);
+        if ((rc = record_unpack(&arca__part__descriptor, apply->arena, value, &part)) != 0)
+            return rc;
+        if (part->blob_id.len != 0) {
+            ++*bodies;
+            if (release && (rc = blob_release(apply, record_bytes(part->blob_id), rows == PARTS_STAY ? id : SPAN_NONE)) != 0)
+                return rc;
+        }
+        if (rows == PARTS_GO && (rc = txn_delete(apply->txn, TABLE_PARTS, span_of(bytes, len))) != 0)
+            return rc;
+        bytes[len] = 0;
+        key = span_of(bytes, len + 1);
+    }
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+int parts_release(struct apply *apply, struct span upload_id)
+{
+    size_t bodies;
+    return parts_walk(apply, upload_id, PARTS_GO, true, &bodies);
+}
+
+static int manifest_forget(struct apply *apply, struct span id)
+{
+    size_t bodies;
+    int rc = parts_walk(apply, id, PARTS_GO, false, &bodies);
+    if (rc != 0)
+        return rc;
+    rc = txn_delete(apply->txn, TABLE_MANIFESTS, id);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+/* A manifest and its part rows outlive its last reference as long as its blobs do: until they are collected, a reader that
+ * began before goes on from part to part. */
+static int manifest_release(struct apply *apply, struct span id)
+{
+    Arca__Manifest *manifest;
+    size_t bodies;
+    int rc = manifest_get(apply, id, &manifest);
+    if (rc == ERR_NOT_FOUND || (rc == 0 && manifest->references == 0))
+        return dangling("manifest", id);
+    if (rc != 0)
+        return rc;
+    manifest->references--;
+    if ((rc = record_put(apply->txn, TABLE_MANIFESTS, id, manifest)) != 0 || manifest->references != 0)
+        return rc;
+    if ((rc = parts_walk(apply, id, PARTS_STAY, true, &bodies)) != 0)
+        return rc;
+    return bodies == 0 ? manifest_forget(apply, id) : 0;
+}
+
+/* --- bodies: what an object refers to --- */
+
+int body_check(struct apply *apply, struct span blob_id, struct span manifest_id)
+{
+    Arca__Blob *blob;
+    Arca__Manifest *manifest;
+    int rc = 0;
+    if (blob_id.len != 0) {
+        if (!blob_id_valid(blob_id) || manifest_id.len != 0)
+            return ERR_INVALID;
+        if ((rc = blob_get(apply, blob_id, &blob)) == 0)
+            rc = blob->references == 0 ? ERR_NOT_FOUND : blob->references == UINT32_MAX ? ERR_TOO_LARGE : 0;
+    } else if (manifest_id.len != 0) {
+        if (manifest_id.len != UPLOAD_ID_SIZE)
+            return ERR_INVALID;
+        if ((rc = manifest_get(apply, manifest_id, &manifest)) == 0)
+            rc = manifest->references == 0 ? ERR_NOT_FOUND : manifest->references == UINT32_MAX ? ERR_TOO_LARGE : 0;
+    }
+    return rc;
+}
+
+int body_reference(struct apply *apply, struct span blob_id, struct span manifest_id)
+{
+    Arca__Blob *blob;
+    Arca__Manifest *manifest;
+    int rc = 0;
+    if (blob_id.len != 0) {
+        if ((rc = blob_get(apply, blob_id, &blob)) != 0)
+            return rc;
+        blob->references++;
+        rc = record_put(apply->txn, TABLE_BLOBS, blob_id, blob);
+    } else if (manifest_id.len != 0) {
+        if ((rc = manifest_get(apply, manifest_id, &manifest)) != 0)
+            return rc;
+        manifest->references++;
+        rc = record_put(apply->txn, TABLE_MANIFESTS, manifest_id, manifest);
+    }
+    return rc;
+}
+
+int body_release(struct apply *apply, struct span blob_id, struct span manifest_id)
+{
+    if (blob_id.len != 0)
+        return blob_release(apply, blob_id, SPAN_NONE);
+    return manifest_id.len != 0 ? manifest_release(apply, manifest_id) : 0;
+}
+
+/* --- garbage --- */
+
+int apply_add_garbage(struct apply *apply, const Arca__Mutation *mutation)
+{
+    const Arca__NewBlob *blob = mutation->add_garbage->blob;
+    if (blob == NULL)
+        return ERR_INVALID;
+    int rc = blob_check_new(apply, blob);
+    return rc != 0 ? rc : blob_insert(apply, blob, 0);
+}
+
+static int blob_forget(struct apply *apply, struct span id)
+{
+    Arca__Blob *blob;
+    int rc = blob_get(apply, id, &blob);
+    if (rc != 0)
+        return rc == ERR_NOT_FOUND ? 0 : rc;
+    struct record_key key = key_timed(blob->garbage_ms, id.ptr);
+    if ((rc = txn_delete(apply->txn, TABLE_GARBAGE, record_key_span(&key))) != 0 && rc != ERR_NOT_FOUND)
+        return rc;
+    for (uint32_t i = 0; blob->extent_count > 1 && i < blob->extent_count; i++) {
+        key = key_numbered(id.ptr, i);
+        if ((rc = txn_delete(apply->txn, TABLE_REPLICAS, record_key_span(&key))) != 0 && rc != ERR_NOT_FOUND)
+            return rc;
+    }
+    if (blob->manifest_id.len == UPLOAD_ID_SIZE && (rc = manifest_forget(apply, record_bytes(blob->manifest_id))) != 0)
+        return rc;
+    return txn_delete(apply->txn, TABLE_BLOBS, id);
+}
+
+int apply_collected(struct apply *apply, const Arca__Mutation *mutation)
+{
+    const Arca__Collected *collected = mutation->collected;
+    for (size_t i = 0; i < collected->n_blob_ids; i++) {
+        Arca__Blob *blob;
+        struct span id = record_bytes(collected->blob_ids[i]);
+        int rc = blob_id_valid(id) ? blob_get(apply, id, &blob) : ERR_INVALID;
+        if (rc == 0 && blob->references != 0)
+            rc = ERR_INVALID;
+        if (rc != 0 && rc != ERR_NOT_FOUND)
+            return rc;
+    }
+    for (size_t i = 0; i < collected->n_blob_ids; i++) {
+        int rc = blob_forget(apply, record_bytes(collected->blob_ids[i]));
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}

@@ -1,0 +1,181 @@
+#include <endian.h>
+#include <sodium.h>
+#include <string.h>
+#include "base/err.h"
+#include "crypto/digest.h"
+#include "index/journal.h"
+
+/* Offsets within the two headers; all numbers are little-endian. */
+enum { HEADER_MAGIC = 0, HEADER_FORMAT = 8, HEADER_CRC = 12, HEADER_FIRST = 16, HEADER_SALT = 24, HEADER_PREVIOUS = 32 };
+enum {
+    RECORD_MAGIC = 0,
+    RECORD_LENGTH = 4,
+    RECORD_CRC = 8,
+    RECORD_ZERO = 12,
+    RECORD_SEQUENCE = 16,
+    RECORD_BATCH = 24,
+    RECORD_PREVIOUS = 32
+};
+
+#define SEGMENT_MAGIC  "ARCAJRNL"
+#define RECORD_MAGIC32 0x4a435241U /* "ARCJ" */
+#define ALIGNMENT      8U
+
+static void put32(uint8_t *p, uint32_t value)
+{
+    value = htole32(value);
+    memcpy(p, &value, 4);
+}
+
+static void put64(uint8_t *p, uint64_t value)
+{
+    value = htole64(value);
+    memcpy(p, &value, 8);
+}
+
+static uint32_t get32(const uint8_t *p)
+{
+    uint32_t value;
+    memcpy(&value, p, 4);
+    return le32toh(value);
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+    uint64_t value;
+    memcpy(&value, p, 8);
+    return le64toh(value);
+}
+
+static size_t padded(size_t n)
+{
+    return (n + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+}
+
+/* --- segment header --- */
+
+/* All but the CRC itself. */
+static uint32_t header_crc(const uint8_t *bytes)
+{
+    uint32_t crc = digest_crc32c(0, bytes, HEADER_CRC);
+    return digest_crc32c(crc, bytes + HEADER_FIRST, JOURNAL_HEADER_SIZE - HEADER_FIRST);
+}
+
+void segment_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
+{
+    memcpy(out + HEADER_MAGIC, SEGMENT_MAGIC, 8);
+    put32(out + HEADER_FORMAT, JOURNAL_FORMAT);
+    put64(out + HEADER_FIRST, header->first);
+    memcpy(out + HEADER_SALT, header->salt, JOURNAL_SALT_SIZE);
+    memcpy(out + HEADER_PREVIOUS, header->previous, JOURNAL_HASH_SIZE);
+    put32(out + HEADER_CRC, header_crc(out));
+}
+
+int segment_header_decode(struct span bytes, struct segment_header *out)
+{
+    if (bytes.len < JOURNAL_HEADER_SIZE || memcmp(bytes.ptr, SEGMENT_MAGIC, 8) != 0)
+        return ERR_CORRUPT;
+    if (get32(bytes.ptr + HEADER_FORMAT) != JOURNAL_FORMAT)
+        return ERR_FORMAT;
+    if (get32(bytes.ptr + HEADER_CRC) != header_crc(bytes.ptr))
+        return ERR_CORRUPT;
+    out->first = get64(bytes.ptr + HEADER_FIRST);
+    memcpy(out->salt, bytes.ptr + HEADER_SALT, JOURNAL_SALT_SIZE);
+    memcpy(out->previous, bytes.ptr + HEADER_PREVIOUS, JOURNAL_HASH_SIZE);
+    return out->first == 0 ? ERR_CORRUPT : 0;
+}
+
+/* --- records --- */
+
+/* The salt is secret to clients, so that no object key or header can hold bytes that pass for a record. */
+static uint32_t record_crc(const struct segment_header *header, const uint8_t *record, size_t length)
+{
+    uint32_t crc = digest_crc32c(0, header->salt, JOURNAL_SALT_SIZE);
+    crc = digest_crc32c(crc, record, RECORD_CRC);
+    return digest_crc32c(crc, record + RECORD_ZERO, JOURNAL_RECORD_SIZE - RECORD_ZERO + length);
+}
+
+static void record_hash(const uint8_t *record, size_t length, uint8_t hash[JOURNAL_HASH_SIZE])
+{
+    crypto_generichash(hash, JOURNAL_HASH_SIZE, record, JOURNAL_RECORD_SIZE + length, NULL, 0);
+}
+
+void segment_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
+                           struct span payload, uint8_t hash[JOURNAL_HASH_SIZE])
+{
+    size_t size = JOURNAL_RECORD_SIZE + padded(payload.len);
+    uint8_t *record = buf_reserve(out, size);
+    if (record == NULL)
+        return;
+    memset(record + size - ALIGNMENT, 0, ALIGNMENT);
+    put32(record + RECORD_MAGIC, RECORD_MAGIC32);
+    put32(record + RECORD_LENGTH, (uint32_t)payload.len);
+    put32(record + RECORD_ZERO, 0);
+    put64(record + RECORD_SEQUENCE, sequence);
+    put64(record + RECORD_BATCH, batch);
+    memcpy(record + RECORD_PREVIOUS, hash, JOURNAL_HASH_SIZE);
+    memcpy(record + JOURNAL_RECORD_SIZE, payload.ptr, payload.len);
+    put32(record + RECORD_CRC, record_crc(header, record, payload.len));
+    record_hash(record, payload.len, hash);
+    out->len += size;
+}
+
+/* Whether a record with a right CRC stands at an offset. */
+static bool record_at(const struct segment_reader *reader, uint64_t offset, struct segment_record *out)
+{
+    struct span bytes = span_skip(reader->bytes, (size_t)offset);
+    if (bytes.len < JOURNAL_RECORD_SIZE || get32(bytes.ptr + RECORD_MAGIC) != RECORD_MAGIC32 ||
+        get32(bytes.ptr + RECORD_ZERO) != 0)
+        return false;
+    uint32_t length = get32(bytes.ptr + RECORD_LENGTH);
+    if (length == 0 || length > JOURNAL_PAYLOAD_MAX || padded(length) > bytes.len - JOURNAL_RECORD_SIZE ||
+        get32(bytes.ptr + RECORD_CRC) != record_crc(&reader->header, bytes.ptr, length))
+        return false;
+    out->sequence = get64(bytes.ptr + RECORD_SEQUENCE);
+    out->batch = get64(bytes.ptr + RECORD_BATCH);
+    out->offset = offset;
+    out->previous = bytes.ptr + RECORD_PREVIOUS;
+    out->payload = span_take(span_skip(bytes, JOURNAL_RECORD_SIZE), length);
+    return true;
+}
+
+int segment_reader_init(struct segment_reader *reader, struct span bytes)
+{
+    memset(reader, 0, sizeof(*reader));
+    int rc = segment_header_decode(bytes, &reader->header);
+    if (rc != 0)
+        return rc;
+    reader->bytes = bytes;
+    reader->sequence = reader->header.first;
+    reader->offset = JOURNAL_HEADER_SIZE;
+    memcpy(reader->hash, reader->header.previous, JOURNAL_HASH_SIZE);
+    return 0;
+}
+
+int segment_next(struct segment_reader *reader, struct segment_record *out)
+{
+    if (!record_at(reader, reader->offset, out) || out->sequence != reader->sequence || out->batch > out->sequence)
+        return ERR_NOT_FOUND;
+    const uint8_t *record = reader->bytes.ptr + reader->offset;
+    if (memcmp(out->previous, reader->hash, JOURNAL_HASH_SIZE) != 0)
+        return ERR_NOT_FOUND;
+    record_hash(record, out->payload.len, reader->hash);
+    memcpy(out->hash, reader->hash, JOURNAL_HASH_SIZE);
+    reader->sequence++;
+    reader->offset += JOURNAL_RECORD_SIZE + padded(out->payload.len);
+    return 0;
+}
+
+int segment_end(const struct segment_reader *reader, uint64_t *torn)
+{
+    size_t end = reader->bytes.len;
+    while (end > reader->offset && reader->bytes.ptr[end - 1] == 0)
+        end--;
+    *torn = end - reader->offset;
+    /* A batch is synced before the next one is written: a record of a later batch proves that this one was whole once. */
+    struct segment_record later;
+    for (uint64_t offset = reader->offset; offset < end; offset += ALIGNMENT)
+        if (record_at(reader, offset, &later) && later.batch > reader->sequence)
+            return ERR_CORRUPT;
+    return 0;
+}

@@ -1,0 +1,20 @@
+/* The one writer: takes mutations from all loops, and makes those that are waiting durable together. */
+#ifndef ARCA_INDEX_WRITER_H
+#define ARCA_INDEX_WRITER_H
+
+#include "base/fiber.h"
+#include "index/recover.h"
+#include "index/snapshot.h"
+
+struct writer;
+
+/* Starts the thread. `recovered` has view and journal, which stay the caller's; `snapshots` is told of growth.
+ * ERR_NOMEM, ERR_IO. */
+int writer_start(const struct recovered *recovered, struct snapshots *snapshots, struct writer **out);
+/* Does what is queued and ends. NULL is fine. */
+void writer_stop(struct writer *writer);
+
+void writer_apply(struct writer *writer, const Arca__Mutation *const *mutations, size_t count, int *results) SUSPENDS;
+int writer_ready(struct writer *writer);
+
+#endif

@@ -22,9 +22,11 @@ struct aws_chunked;
  * (ERR_INCOMPLETE_BODY). A chunk's data reaches the reader before its signature is checked, but the end never does
  * unless all of them held. `announced` is the x-amz-trailer header's value: only trailers named there are accepted
  * (others: ERR_SYNTAX), and each named one must come. Chunk-size lines are at most 256 bytes, trailers 4 KiB.
- * ERR_NOMEM. In the arena. */
+ * ERR_NOMEM; ERR_SYNTAX when more than 8 trailers are announced. In the arena. */
 int aws_chunked_create(struct arena *arena, struct source *inner, int64_t decoded_length, struct span announced,
                        struct aws_chunk_verifier *verifier, struct aws_chunked **out);
+/* The digest of a signed chunk that the reader left half read. Nothing is held after the end or an error. NULL is fine. */
+void aws_chunked_free(struct aws_chunked *chunked);
 struct source *aws_chunked_source(struct aws_chunked *chunked);
 /* A trailer's value after the end was seen; SPAN_NONE if there is none of that name. */
 struct span aws_chunked_trailer(struct aws_chunked *chunked, const char *name);

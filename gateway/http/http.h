@@ -12,13 +12,9 @@
 #include "base/arena.h"
 #include "base/source.h"
 #include "base/span.h"
+#include "http/header.h"
 
 enum http_method { HTTP_GET, HTTP_HEAD, HTTP_PUT, HTTP_POST, HTTP_DELETE, HTTP_OPTIONS, HTTP_OTHER };
-
-struct http_header {
-    struct span name; /* as sent; compare with span_ieq */
-    struct span value; /* trimmed */
-};
 
 /* A parsed head. Its spans live as long as the exchange. */
 struct http_request {

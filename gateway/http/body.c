@@ -1,0 +1,144 @@
+/* A request's body: the framing undone, straight into the reader's memory. */
+#include "base/err.h"
+#include "base/list.h"
+#include "http/exchange.h"
+
+/* From this many wanted bytes on a read goes past the receive buffer. */
+#define DIRECT_MIN 4096
+
+static int receive(struct http_exchange *exchange, void *dst, size_t capacity, size_t *got)
+{
+    int64_t deadline_ms = loop_now_ms() + exchange->server->options.body_timeout_ms;
+    int rc = conn_read(exchange->conn, dst, capacity, deadline_ms, got);
+    return rc == ERR_CLOSED ? ERR_INCOMPLETE_BODY : rc;
+}
+
+/* Reads into the empty buffer. What follows the body in it belongs to the next request. */
+static int refill(struct http_exchange *exchange)
+{
+    struct receive *in = &exchange->in;
+    in->start = in->end = in->base;
+    size_t got = 0;
+    int rc = receive(exchange, in->ptr + in->end, in->capacity - in->end, &got);
+    in->end += got;
+    return rc;
+}
+
+/* At least one and at most `wanted` bytes of data. */
+static int take(struct http_exchange *exchange, uint8_t *dst, size_t wanted, size_t *got)
+{
+    struct receive *in = &exchange->in;
+    if (in->start == in->end) {
+        if (wanted >= DIRECT_MIN)
+            return receive(exchange, dst, wanted, got);
+        int rc = refill(exchange);
+        if (rc != 0)
+            return rc;
+    }
+    size_t buffered = in->end - in->start;
+    *got = wanted < buffered ? wanted : buffered;
+    memcpy(dst, in->ptr + in->start, *got);
+    in->start += *got;
+    return 0;
+}
+
+/* To the next chunk's data, or the end. */
+static int next_chunk(struct http_exchange *exchange)
+{
+    struct receive *in = &exchange->in;
+    struct chunked *chunked = &exchange->body.chunked;
+    while (chunked->remaining == 0 && !chunked_ended(chunked)) {
+        int rc = in->start == in->end ? refill(exchange) : 0;
+        if (rc != 0)
+            return rc;
+        size_t used;
+        rc = chunked_framing(chunked, span_of(in->ptr + in->start, in->end - in->start), &used);
+        in->start += used;
+        if (rc != 0)
+            return rc;
+    }
+    exchange->body.ended = chunked_ended(chunked);
+    return 0;
+}
+
+/* A client that waits for 100 Continue has sent nothing yet, unless it lost its patience. After the answer's head an
+ * interim one would be a second answer. */
+static int invite(struct http_exchange *exchange)
+{
+    static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
+    exchange->body.invite = false;
+    if (exchange->in.start != exchange->in.end || exchange->answer.status != 0)
+        return 0;
+    struct iovec iov = {(void *)(uintptr_t)text, sizeof(text) - 1};
+    return conn_writev(exchange->conn, &iov, 1, exchange->server->options.body_timeout_ms);
+}
+
+static int fill(struct http_exchange *exchange, uint8_t *dst, size_t capacity, size_t *got)
+{
+    struct body *body = &exchange->body;
+    int rc = body->invite && !body->ended ? invite(exchange) : 0;
+    while (rc == 0 && *got < capacity && !body->ended) {
+        uint64_t remaining = body->chunked.remaining;
+        if (remaining == 0) {
+            rc = next_chunk(exchange);
+            continue;
+        }
+        size_t some = 0;
+        rc = take(exchange, dst + *got, remaining < capacity - *got ? (size_t)remaining : capacity - *got, &some);
+        *got += some;
+        body->received += some;
+        body->chunked.remaining -= some;
+        body->ended = !body->is_chunked && body->chunked.remaining == 0;
+    }
+    return rc;
+}
+
+static int body_read(struct source *source, uint8_t *dst, size_t capacity, size_t *got)
+{
+    struct http_exchange *exchange = LIST_ENTRY(source, struct http_exchange, body.source);
+    *got = 0;
+    if (exchange->body.rc == 0)
+        exchange->body.rc = fill(exchange, dst, capacity, got);
+    if (exchange->body.rc != 0)
+        *got = 0;
+    return exchange->body.rc;
+}
+
+void http_body_start(struct http_exchange *exchange)
+{
+    const struct http_request *request = &exchange->request;
+    struct body *body = &exchange->body;
+    *body = (struct body){.is_chunked = request->chunked, .invite = request->expect_continue};
+    body->source = (struct source){.read = body_read, .length = -1};
+    if (!request->chunked) {
+        body->source.length = request->content_length > 0 ? request->content_length : 0;
+        body->chunked.remaining = (uint64_t)body->source.length;
+        body->ended = body->source.length == 0;
+    }
+}
+
+bool http_body_discard(struct http_exchange *exchange)
+{
+    struct body *body = &exchange->body;
+    uint8_t scratch[16384];
+    size_t left = DISCARD_MAX;
+    while (!body->ended && body->rc == 0) {
+        if (body->invite || (!body->is_chunked && body->chunked.remaining > left))
+            return false;
+        size_t got;
+        if (body_read(&body->source, scratch, sizeof(scratch) < left ? sizeof(scratch) : left, &got) != 0 || got == 0)
+            break;
+        left -= got;
+    }
+    return body->ended && body->rc == 0;
+}
+
+struct source *http_body(struct http_exchange *exchange)
+{
+    return &exchange->body.source;
+}
+
+uint64_t http_body_received(const struct http_exchange *exchange)
+{
+    return exchange->body.received;
+}

@@ -1,0 +1,34 @@
+#include "s3/copy_source.h"
+
+#include "s3/error.h"
+#include "s3/target.h"
+
+int copy_source_parse(struct span header, struct arena *arena, struct copy_source *out)
+{
+    *out = (struct copy_source){.version = SPAN_NONE};
+    /* A '?' may stand in a key as it is: some clients do not encode it. */
+    ptrdiff_t at = span_find(header, SPAN_LITERAL("?versionId="));
+    if (at >= 0) {
+        out->version = span_skip(header, (size_t)at + sizeof("?versionId=") - 1);
+        header = span_take(header, (size_t)at);
+    }
+    if (header.len > 0 && header.ptr[0] == '/')
+        header = span_skip(header, 1);
+    struct span bucket, key = span_split(header, '/', &bucket);
+    /* "bucket%2Fkey": the whole is encoded. */
+    if (key.ptr == NULL) {
+        int rc = target_decode(header, arena, &header);
+        if (rc != 0)
+            return rc;
+        if (header.len > 0 && header.ptr[0] == '/')
+            header = span_skip(header, 1);
+        out->key = span_split(header, '/', &out->bucket);
+    } else {
+        int rc = target_decode(bucket, arena, &out->bucket);
+        if (rc == 0)
+            rc = target_decode(key, arena, &out->key);
+        if (rc != 0)
+            return rc;
+    }
+    return out->bucket.len > 0 && out->key.len > 0 ? 0 : S3_INVALID_ARGUMENT;
+}

@@ -16,7 +16,7 @@ struct auth_options {
     const char *region; /* the one that scopes must name */
 };
 
-/* ERR_* of credentials_load; `why` says what. */
+/* ERR_* of credentials_load; `why` says what. `options` is copied. */
 int auth_create(const struct auth_options *options, char *why, size_t why_size, struct auth **out);
 /* Loads the credentials again. On failure the old ones stay. Any thread. */
 int auth_reload(struct auth *auth, char *why, size_t why_size);
@@ -35,20 +35,29 @@ struct auth_identity {
     struct credentials *set;      /* the reference that keeps `who`; released by auth_release */
     bool presigned;
     enum auth_payload payload;
-    uint8_t sha256[32];                 /* AUTH_PAYLOAD_SHA256 */
-    struct sign_chain chain;            /* the chunked signed forms: seed signature, key, scope */
-    const char *region;                 /* for ERR_WRONG_REGION: the region to use */
+    uint8_t sha256[32];      /* AUTH_PAYLOAD_SHA256 */
+    struct sign_chain chain; /* the chunked signed forms: seed signature, key, scope */
+    const char *region;      /* for ERR_WRONG_REGION: the region to use */
 };
 
-/* Verifies the head against `now_wall_ms`. Order and codes as S3: ERR_AUTH_HEADER, ERR_AUTH_QUERY, ERR_WRONG_REGION,
- * ERR_NO_SUCH_ACCESS_KEY, ERR_SKEWED (15 minutes), ERR_EXPIRED, ERR_SIGNATURE, ERR_INVALID (x-amz-content-sha256 missing or
- * wrong), ERR_DENIED (a query credential with a header's, an unsigned x-amz-* header, ...), ERR_UNSUPPORTED (SigV2,
- * SigV4A). All comparisons of secrets are constant-time. */
+/* Verifies the head against `now_wall_ms`. Any thread; the arena is used for scratch. On failure `out` holds nothing to
+ * release, but `region` is set. Order and codes as S3:
+ *   ERR_INVALID             credentials in the header and in the query, a presigned chunked body, x-amz-content-sha256
+ *                           missing, repeated or unknown
+ *   ERR_UNSUPPORTED         SigV2, SigV4A, other schemes
+ *   ERR_AUTH_HEADER, ERR_AUTH_QUERY    malformed; a scope that is not S3's; a date in it that is not the request's
+ *   ERR_WRONG_REGION, ERR_NO_SUCH_ACCESS_KEY
+ *   ERR_DENIED              no date; host or an x-amz-* header is not signed; a signed header is absent
+ *   ERR_SKEWED              more than 15 minutes off (a presigned request: not valid yet)
+ *   ERR_EXPIRED             presigned
+ *   ERR_SIGNATURE, ERR_SYNTAX (a broken %-escape), ERR_NOMEM
+ * All comparisons of secrets are constant-time. */
 int auth_verify(struct auth *auth, const struct http_request *request, struct arena *arena, int64_t now_wall_ms,
                 struct auth_identity *out);
 void auth_release(struct auth_identity *identity); /* wipes the chain's key */
 
-/* A verifier for the identity's signed chunks. In the arena; NULL when out of memory. */
+/* A verifier for the identity's signed chunks; NULL functions for the unsigned form. In the arena, and it uses the
+ * identity's chain: both outlive it. NULL when out of memory. */
 struct aws_chunk_verifier *auth_chunk_verifier(struct auth_identity *identity, struct arena *arena);
 
 #endif

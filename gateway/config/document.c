@@ -450,8 +450,10 @@ struct span document_take_secret(struct document *document, const char *key)
 
     if (!exact || node->kind != DOCUMENT_SCALAR)
         return SPAN_NONE;
-    if (node->start < node->end)
-        memset(document->text + node->start, 'x', node->end - node->start);
+    /* As long a word as the value is without quotes, so that it keeps the schema's bounds. */
+    size_t room = node->end - node->start, word = node->text.len < room ? node->text.len : room;
+    memset(document->text + node->start, 'x', word);
+    memset(document->text + node->start + word, ' ', room - word);
     return node->text;
 }
 

@@ -155,9 +155,8 @@ static bool finished(struct loop *loop)
 
 /* The last thing before the loop sleeps, whatever woke fibers since. Those that yield meanwhile wait for the next turn,
  * so that sockets are looked at in between. */
-static void on_prepare(uv_prepare_t *prepare)
+static void turn(struct loop *loop)
 {
-    struct loop *loop = prepare->data;
     for (struct list *node; (node = list_shift(&loop->yielded)) != NULL;)
         list_append(&loop->ready, node);
     do {
@@ -174,6 +173,11 @@ static void on_prepare(uv_prepare_t *prepare)
         uv_unref((uv_handle_t *)&loop->async);
     else
         uv_ref((uv_handle_t *)&loop->async);
+}
+
+static void on_prepare(uv_prepare_t *prepare)
+{
+    turn(prepare->data);
 }
 
 void loop_when_quiet(struct loop *loop, struct loop_quiet *quiet)
@@ -247,8 +251,9 @@ void loop_run(struct loop *loop)
     uv_update_time(&loop->uv);
     do {
         uv_run(&loop->uv, UV_RUN_DEFAULT);
-        receive(loop);
-    } while (!finished(loop) || !list_empty(&loop->ready) || loop->quiet != NULL || uv_loop_alive(&loop->uv));
+        receive(loop); /* it may have come after libuv saw no reason to go on */
+        turn(loop);
+    } while (!finished(loop) || uv_loop_alive(&loop->uv));
     self = outer;
 }
 

@@ -38,13 +38,16 @@ int listener_open(const struct listener_options *options, struct listener **out)
 uint16_t listener_port(const struct listener *listener);
 /* Any thread: stops accepting and closes idle connections; busy ones end after their request (conn_draining). */
 void listener_drain(struct listener *listener);
-/* After the loops have ended. */
+/* After loop_free of its loops. NULL is fine. */
 void listener_free(struct listener *listener);
 
 /* Gives the connection back: it waits for the next request under the idle timeout. If plaintext is already buffered
  * (TLS), readable is called soon. `data`: state of the service that is kept with the connection, see conn_data. */
 void conn_idle(struct conn *conn);
-void conn_close(struct conn *conn); /* never suspends; TLS gets its close_notify if that does not block */
+/* Never suspends; TLS gets its close_notify if that does not block. `data` is released before it returns, `conn` must
+ * not be touched afterwards. A peer that may still be sending is listened to for a second, so that no reset destroys an
+ * answer on its way. */
+void conn_close(struct conn *conn);
 bool conn_draining(const struct conn *conn);
 
 /* One pointer for the service (its parser state, pipelined bytes); `release` frees it when the connection closes. */

@@ -36,10 +36,14 @@ struct engine_options {
 /* Binds the index to the keyring or checks that they belong together (ERR_WRONG_KEY), rewraps bucket keys under the newest
  * root key, opens a lease of blob ids. On a fiber, once, before serving. */
 int engine_create(const struct engine_options *options, struct engine **out) SUSPENDS;
-/* Closes the lease when all that was begun under it is in the index: on a fiber, after the last operation. */
+/* Closes the lease when all that was begun under it is in the index: on a fiber, after the last operation. When a store
+ * failed to say what it has, the lease stays open, so that the next start looks for orphans. */
 int engine_quiesce(struct engine *engine) SUSPENDS;
-void engine_free(struct engine *engine);
+void engine_free(struct engine *engine); /* NULL is fine */
 struct index *engine_index(struct engine *engine);
+/* The lease that this process's blob ids begin with, for garbage_start. */
+#define LEASE_SIZE 8
+void engine_lease(const struct engine *engine, uint8_t out[LEASE_SIZE]);
 
 /* --- buckets --- */
 /* ERR_BUCKET_OWNED, ERR_BUCKET_EXISTS, ERR_NOT_FOUND (no such placement). `placement` may be empty: the default. */
@@ -103,7 +107,7 @@ struct upload_complete {
     Arca__Precondition *precondition;
     struct span checksum;        /* the client's x-amz-checksum-* of the whole, raw; empty: none. ERR_BAD_CHECKSUM */
     uint64_t size;               /* x-amz-mp-object-size; 0: not given. ERR_INVALID */
-    Arca__Object *object;        /* out */
+    Arca__Object *object;        /* the caller's, initialised; filled in */
 };
 /* ETag md5(md5s)-N; composite or combined checksums. Repeating a completed one succeeds with the same result.
  * ERR_NO_SUCH_UPLOAD, ERR_INVALID_PART, ERR_PART_ORDER, ERR_PART_TOO_SMALL, ERR_PRECONDITION. */
@@ -123,7 +127,8 @@ void object_reader_range(struct object_reader *reader, uint64_t offset, uint64_t
  * ERR_CORRUPT: no replica verifies; nothing of the damaged segment is handed out. Read ahead goes on in the background. */
 int object_read(struct object_reader *reader, struct span *spans, size_t max, size_t *count, int64_t deadline_ms) SUSPENDS;
 void object_reader_close(struct object_reader *reader) SUSPENDS; /* NULL is fine */
-/* The chosen range as a source, for UploadPartCopy. */
+/* The chosen range as a source, for UploadPartCopy; instead of object_read. It takes no memory from the body budget: who
+ * waits for the budget in order to write must not hold some of it for reading. In the arena; NULL when out of memory. */
 struct source *object_reader_source(struct object_reader *reader, struct arena *arena);
 
 #endif

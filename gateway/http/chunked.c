@@ -19,10 +19,11 @@ static int in_size(struct chunked *chunked, uint8_t c)
 {
     int digit = hex_value(c);
     if (digit >= 0) {
-        chunked->digits = chunked->state == CHUNKED_SIZE ? 1 : chunked->digits + 1;
-        if (chunked->digits > 16 || chunked->remaining > (uint64_t)INT64_MAX >> 4)
+        if (chunked->state == CHUNKED_SIZE)
+            chunked->size = chunked->digits = 0;
+        if (++chunked->digits > 16 || chunked->size > (uint64_t)INT64_MAX >> 4)
             return ERR_SYNTAX;
-        chunked->remaining = chunked->remaining << 4 | (uint64_t)digit;
+        chunked->size = chunked->size << 4 | (uint64_t)digit;
         chunked->state = CHUNKED_SIZE_MORE;
         return 0;
     }
@@ -70,7 +71,8 @@ static int step(struct chunked *chunked, uint8_t c)
     case CHUNKED_EXTENSION:
         return in_extension(chunked, c);
     case CHUNKED_SIZE_LF:
-        return expect(chunked, c, '\n', chunked->remaining > 0 ? CHUNKED_DATA : CHUNKED_TRAILER);
+        chunked->remaining = c == '\n' ? chunked->size : 0;
+        return expect(chunked, c, '\n', chunked->size > 0 ? CHUNKED_DATA : CHUNKED_TRAILER);
     case CHUNKED_DATA: /* its data was taken */
         return expect(chunked, c, '\r', CHUNKED_DATA_LF);
     case CHUNKED_DATA_LF:
@@ -95,7 +97,7 @@ int chunked_framing(struct chunked *chunked, struct span in, size_t *used)
         int rc = step(chunked, in.ptr[(*used)++]);
         if (rc != 0)
             return rc;
-        if (chunked->state == CHUNKED_DATA && chunked->remaining > 0)
+        if (chunked->remaining > 0)
             break;
     }
     return 0;

@@ -28,7 +28,8 @@ enum chunked_state {
 struct chunked {
     enum chunked_state state;
     uint64_t remaining; /* data bytes of the present chunk not yet taken; the taker counts them down */
-    unsigned digits; /* of the present size, leading zeros included */
+    uint64_t size;      /* as far as its digits are known */
+    unsigned digits;    /* of it, leading zeros included */
     size_t extensions;
     size_t trailers;
 };

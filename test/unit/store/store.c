@@ -1,0 +1,180 @@
+/* The store over two disk backends. */
+#include "unit.h"
+
+#include <fcntl.h>
+#include "base/log.h"
+#include "blobs.h"
+#include "store/store.h"
+
+static char *folder;
+static struct config_backend disks[2];
+static char *both[] = {"one", "two"};
+static struct config_placement placements[2];
+static struct config config;
+static struct store *store;
+
+static int setup(void **state)
+{
+    (void)state;
+    folder = folder_make();
+    for (int i = 0; i < 2; i++) {
+        char *path;
+        assert_true(asprintf(&path, "%s/%s", folder, both[i]) > 0);
+        disks[i] = (struct config_backend){both[i], "disk", path, 1 << 20};
+    }
+    placements[0] = (struct config_placement){"single", both, 1, 1};
+    placements[1] = (struct config_placement){"mirror", both, 2, 2};
+    config = (struct config){.backends = disks, .backend_count = 2, .placements = placements, .placement_count = 2};
+    assert_int_equal(store_open(&config, &store), 0);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    store_close(store);
+    free(disks[0].path);
+    free(disks[1].path);
+    folder_remove(folder);
+    return 0;
+}
+
+static const uint8_t BLOB[16] = "blob-id-16-bytes";
+#define SIZE 70000
+
+static void damage(const char *path)
+{
+    char file[4096];
+    snprintf(file, sizeof(file), "%s/segments/00000001.seg", path);
+    int fd = open(file, O_WRONLY);
+    assert_int_equal(pwrite(fd, "damage", 6, 40), 6); /* in the record's header */
+    close(fd);
+}
+
+static void put(const char *placement, struct arena *arena, Arca__Replica ***replicas, size_t *count)
+{
+    struct budget *budget = budget_create(1 << 20);
+    struct block *block;
+    assert_int_equal(block_create(budget, SIZE, DEADLINE_NONE, &block), 0);
+    block->length = SIZE;
+    blob_fill(block->data, SIZE, 1);
+    assert_int_equal(store_put_extent(store, span_str(placement), BLOB, 3, block, arena, replicas, count), 0);
+    assert_int_equal(atomic_load(&block->references), 1);
+    block_unref(block);
+    budget_free(budget);
+}
+
+static int get(Arca__Replica **replicas, size_t count, uint32_t extent, uint32_t *tried)
+{
+    static uint8_t expected[SIZE], got[SIZE];
+    blob_fill(expected, SIZE, 1);
+    memset(got, 0, SIZE);
+    int rc = store_get_extent(store, replicas, count, BLOB, extent, 0, SIZE, got, tried);
+    if (rc == 0)
+        assert_memory_equal(expected, got, SIZE);
+    return rc;
+}
+
+static void single(void *arg)
+{
+    (void)arg;
+    struct arena *arena = arena_create(1 << 20);
+    Arca__Replica **replicas;
+    size_t count;
+    put("single", arena, &replicas, &count);
+    assert_int_equal(count, 1);
+    assert_string_equal(replicas[0]->backend, "one");
+    uint32_t tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT); /* the only one was found to be damaged */
+    tried = 0;
+    assert_int_equal(get(replicas, count, 4, &tried), ERR_CORRUPT); /* another extent's name */
+    tried = 0;
+    assert_int_equal(get(replicas, 0, 3, &tried), ERR_NOT_FOUND);
+    replicas[0]->backend = "gone";
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_UNAVAILABLE);
+    replicas[0]->backend = "one";
+    assert_int_equal(store_remove_extent(store, replicas, count, BLOB, 3), 0);
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_NOT_FOUND);
+    assert_int_equal(store_put_extent(store, span_str("nowhere"), BLOB, 3, NULL, arena, &replicas, &count),
+                     ERR_NOT_FOUND);
+    arena_free(arena);
+}
+
+static void mirror(void *arg)
+{
+    (void)arg;
+    struct arena *arena = arena_create(1 << 20);
+    Arca__Replica **replicas;
+    size_t count;
+    put("mirror", arena, &replicas, &count);
+    assert_int_equal(count, 2);
+    uint32_t tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(tried, 1);
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(tried, 3);
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT);
+    replicas[0]->state = ARCA__REPLICA__STATE__SUSPECT;
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(tried, 2);
+    replicas[0]->state = ARCA__REPLICA__STATE__GOOD;
+    damage(disks[0].path);
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(tried, 3);
+    damage(disks[1].path);
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT);
+    char why[128] = "?";
+    assert_int_equal(store_ready(store, why, sizeof(why)), 0);
+    assert_string_equal(why, "");
+    arena_free(arena);
+}
+
+static void single_backend(void **state)
+{
+    (void)state;
+    on_fiber(single, NULL);
+}
+
+static void two_replicas(void **state)
+{
+    (void)state;
+    on_fiber(mirror, NULL);
+}
+
+static void bad_configs_are_refused(void **state)
+{
+    (void)state;
+    struct store *other;
+    assert_true(store_has_placement(store, span_str("mirror")));
+    assert_false(store_has_placement(store, span_str("mirrors")));
+    assert_string_equal(store_backend(store, 1)->name, "two");
+    assert_null(store_backend(store, 2));
+    assert_int_equal(store_open(&config, &other), ERR_LOCKED);
+    store_close(store);
+    disks[1].driver = "tape";
+    assert_int_equal(store_open(&config, &other), ERR_INVALID);
+    disks[1].driver = "disk";
+    placements[1].write_quorum = 3;
+    assert_int_equal(store_open(&config, &other), ERR_INVALID);
+    placements[1].write_quorum = 2;
+    config.backend_count = 1;
+    assert_int_equal(store_open(&config, &other), ERR_INVALID);
+    config.backend_count = 2;
+    assert_int_equal(store_open(&config, &store), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(single_backend, setup, teardown),
+        cmocka_unit_test_setup_teardown(two_replicas, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_configs_are_refused, setup, teardown),
+    };
+    log_setup(LOG_ERROR, LOG_TEXT);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -69,18 +69,18 @@ void fiber_free_stacks(struct loop *loop)
 
 /* --- switching --- */
 
-static void switch_to_fiber(struct loop *loop, struct fiber *fiber)
+static void switch_to_fiber(struct fiber *fiber)
 {
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_start_switch_fiber(&loop->fake_stack, stack_base(fiber) + GUARD_SIZE, STACK_SIZE - GUARD_SIZE);
+    __sanitizer_start_switch_fiber(&fiber->loop->fake_stack, stack_base(fiber) + GUARD_SIZE, STACK_SIZE - GUARD_SIZE);
 #endif
 #ifdef __SANITIZE_THREAD__
-    loop->tsan = __tsan_get_current_fiber();
+    fiber->loop->tsan = __tsan_get_current_fiber();
     __tsan_switch_to_fiber(fiber->tsan, 0);
 #endif
     transfer_t back = jump_fcontext(fiber->context, fiber);
 #ifdef __SANITIZE_ADDRESS__
-    __sanitizer_finish_switch_fiber(loop->fake_stack, NULL, NULL);
+    __sanitizer_finish_switch_fiber(fiber->loop->fake_stack, NULL, NULL);
 #endif
     fiber->context = back.fctx;
 }
@@ -181,7 +181,7 @@ void fiber_run_ready(struct loop *loop)
         struct fiber *fiber = LIST_ENTRY(node, struct fiber, link);
         fiber->state = FIBER_RUNNING;
         running = fiber;
-        switch_to_fiber(loop, fiber);
+        switch_to_fiber(fiber);
         running = NULL;
         if (fiber->state == FIBER_ENDED)
             ended(loop, fiber);

@@ -216,15 +216,24 @@ static size_t write_some(struct conn *conn, struct iovec *iov, int count, int *e
     return n > 0 ? (size_t)n : 0;
 }
 
+/* Past what is written, and past empty vectors. */
+static void advance(struct iovec **iov, int *count, size_t written)
+{
+    while (*count > 0 && written >= (*iov)->iov_len) {
+        written -= (*iov)->iov_len;
+        ++*iov;
+        --*count;
+    }
+    if (written > 0) {
+        (*iov)->iov_base = (char *)(*iov)->iov_base + written;
+        (*iov)->iov_len -= written;
+    }
+}
+
 int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms)
 {
-    for (;;) {
-        while (count > 0 && iov->iov_len == 0) {
-            iov++;
-            count--;
-        }
-        if (count == 0)
-            return 0;
+    advance(&iov, &count, 0);
+    while (count > 0) {
         int event;
         size_t written = write_some(conn, iov, count, &event);
         if (written == 0 && event == 0)
@@ -234,16 +243,9 @@ int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progres
             if (rc != 0)
                 return rc;
         }
-        for (size_t part; written > 0; written -= part) {
-            part = written < iov->iov_len ? written : iov->iov_len;
-            iov->iov_base = (char *)iov->iov_base + part;
-            iov->iov_len -= part;
-            if (iov->iov_len == 0 && count > 1) {
-                iov++;
-                count--;
-            }
-        }
+        advance(&iov, &count, written);
     }
+    return 0;
 }
 
 void conn_watch(struct conn *conn, struct fiber *fiber)

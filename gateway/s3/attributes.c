@@ -31,8 +31,9 @@ static int wanted(struct s3_request *r, unsigned *out)
         }
     }
     if (*out == 0)
-        return s3_fail(r, S3_INVALID_REQUEST, "The x-amz-object-attributes header specifying the attributes to be retrieved "
-                                              "is either missing or empty");
+        return s3_fail(r, S3_INVALID_REQUEST,
+                       "The x-amz-object-attributes header specifying the attributes to be retrieved "
+                       "is either missing or empty");
     return 0;
 }
 
@@ -43,7 +44,8 @@ static int write_parts(struct s3_request *r, struct buf *xml, const Arca__Object
     size_t count;
     int rc = s3_number(r, "x-amz-max-parts", s3_header(r, "x-amz-max-parts"), MAX_PARTS, &max);
     if (rc == 0)
-        rc = s3_number(r, "x-amz-part-number-marker", s3_header(r, "x-amz-part-number-marker"), PART_NUMBER_MAX, &marker);
+        rc = s3_number(r, "x-amz-part-number-marker", s3_header(r, "x-amz-part-number-marker"), PART_NUMBER_MAX,
+                       &marker);
     if (rc == 0)
         rc = index_part_list(r->index, span_of(object->manifest_id.data, object->manifest_id.len), (uint32_t)marker,
                              max + 1, r->arena, &parts, &count);

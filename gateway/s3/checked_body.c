@@ -55,8 +55,9 @@ static int expect_checksum(struct s3_request *r, struct checked_body *body, enum
         if (checksums_header_name(kind) == NULL)
             return s3_fail(r, S3_INVALID_REQUEST, "Value for x-amz-sdk-checksum-algorithm header is invalid.");
         if (expectation->checksum == DIGEST_NONE && !checked_body_has_digest(r))
-            return s3_fail(r, S3_INVALID_REQUEST, "x-amz-sdk-checksum-algorithm specified, but no corresponding "
-                                                  "x-amz-checksum-* or x-amz-trailer headers were found.");
+            return s3_fail(r, S3_INVALID_REQUEST,
+                           "x-amz-sdk-checksum-algorithm specified, but no corresponding "
+                           "x-amz-checksum-* or x-amz-trailer headers were found.");
         if (expectation->checksum != DIGEST_NONE && expectation->checksum != kind)
             return s3_fail(r, S3_INVALID_REQUEST, "Value for x-amz-sdk-checksum-algorithm header is invalid.");
     }

@@ -13,7 +13,7 @@ struct checked_body {
     struct body_digest *digest;
     struct body_expectation expectation;
     struct aws_chunked *chunked;
-    const char *trailer;   /* the announced one that carries the checksum, or NULL */
+    const char *trailer; /* the announced one that carries the checksum, or NULL */
 };
 
 enum {
@@ -21,8 +21,8 @@ enum {
     BODY_MAY_BE_ABSENT = 2,       /* no Content-Length: empty */
 };
 
-/* `wanted` is computed when the request brings no checksum of its own (DIGEST_NONE: none). checked_body_close whatever is
- * returned. ERR_LENGTH_REQUIRED, ERR_INVALID_DIGEST, S3_INVALID_REQUEST, ERR_NOMEM. */
+/* `wanted` is computed when the request brings no checksum of its own (DIGEST_NONE: none). checked_body_close whatever
+ * is returned. ERR_LENGTH_REQUIRED, ERR_INVALID_DIGEST, S3_INVALID_REQUEST, ERR_NOMEM. */
 int checked_body_open(struct s3_request *r, enum digest_kind wanted, unsigned flags, struct checked_body *body);
 void checked_body_close(struct checked_body *body);
 /* A write_seal's `described` with a struct checked_body: MD5 as ETag, and the checksum. */

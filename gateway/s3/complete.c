@@ -140,12 +140,15 @@ static int expect_checksum(struct s3_request *r, struct upload_complete *complet
         rc = checksums_header(r, &kind, &complete->checksum);
     if (rc != 0)
         return rc;
-    if (type.len > 0 && !span_ieq(type, upload->checksum_full ? SPAN_LITERAL("FULL_OBJECT") : SPAN_LITERAL("COMPOSITE")))
-        return s3_fail(r, S3_INVALID_REQUEST, "The upload was created using another checksum type than the one that "
-                                              "completes it.");
+    if (type.len > 0 &&
+        !span_ieq(type, upload->checksum_full ? SPAN_LITERAL("FULL_OBJECT") : SPAN_LITERAL("COMPOSITE")))
+        return s3_fail(r, S3_INVALID_REQUEST,
+                       "The upload was created using another checksum type than the one that "
+                       "completes it.");
     if (kind != DIGEST_NONE && kind != (enum digest_kind)upload->checksum_kind)
-        return s3_fail(r, S3_INVALID_REQUEST, "The upload was created using another checksum algorithm than the one that "
-                                              "completes it.");
+        return s3_fail(r, S3_INVALID_REQUEST,
+                       "The upload was created using another checksum algorithm than the one that "
+                       "completes it.");
     return 0;
 }
 
@@ -214,6 +217,7 @@ int op_complete_multipart_upload(struct s3_request *r)
     complete.part_count = list.count;
     rc = upload_complete(r->engine, r->arena, &complete);
     if (rc == ERR_INVALID)
-        return s3_fail(r, S3_INVALID_REQUEST, "The provided 'x-amz-mp-object-size' header does not match what was computed");
+        return s3_fail(r, S3_INVALID_REQUEST,
+                       "The provided 'x-amz-mp-object-size' header does not match what was computed");
     return rc != 0 ? write_failure(r, rc, complete.precondition) : answer_completed(r, complete.object);
 }

@@ -16,7 +16,8 @@ void conditions_read(const struct http_request *request, bool copy_source, struc
          "x-amz-copy-source-if-unmodified-since"},
     };
     const char *const *name = names[copy_source];
-    *out = (struct conditions){.if_match = http_header(request, name[0]), .if_none_match = http_header(request, name[1])};
+    *out =
+        (struct conditions){.if_match = http_header(request, name[0]), .if_none_match = http_header(request, name[1])};
     out->has_modified_since = date(http_header(request, name[2]), &out->modified_since);
     out->has_unmodified_since = date(http_header(request, name[3]), &out->unmodified_since);
 }

@@ -152,8 +152,9 @@ static int copy_once(struct s3_request *r, struct source_object *source, Arca__P
         return rc;
     const Arca__Object *from = source->object;
     if (from->size > COPY_SIZE_MAX)
-        rc = s3_fail(r, S3_INVALID_REQUEST, "The specified copy source is larger than the maximum allowable size for a "
-                                            "copy source: 5368709120");
+        rc = s3_fail(r, S3_INVALID_REQUEST,
+                     "The specified copy source is larger than the maximum allowable size for a "
+                     "copy source: 5368709120");
     if (rc == 0)
         rc = choose_headers(r, source, copy);
     if (rc == 0)
@@ -220,9 +221,10 @@ static int choose_range(struct s3_request *r, const struct source_object *source
         return s3_fail_argument(r, "x-amz-copy-source-range", range, message);
     }
     if (rc != 0)
-        return s3_fail_argument(r, "x-amz-copy-source-range", range,
-                                "The x-amz-copy-source-range value must be of the form bytes=first-last where first and "
-                                "last are the zero-based offsets of the first and last bytes to copy");
+        return s3_fail_argument(
+            r, "x-amz-copy-source-range", range,
+            "The x-amz-copy-source-range value must be of the form bytes=first-last where first and "
+            "last are the zero-based offsets of the first and last bytes to copy");
     if (*length > PART_SIZE_MAX)
         return s3_fail(r, S3_INVALID_REQUEST,
                        "The specified copy source is larger than the maximum allowable size for a copy source: "

@@ -43,7 +43,8 @@ static int add_size(struct span text, struct arena *arena, Arca__Precondition **
 
 int op_delete_object(struct s3_request *r)
 {
-    struct span modified = s3_header(r, "x-amz-if-match-last-modified-time"), size = s3_header(r, "x-amz-if-match-size");
+    struct span modified = s3_header(r, "x-amz-if-match-last-modified-time"),
+                size = s3_header(r, "x-amz-if-match-size");
     Arca__Precondition *condition = NULL;
     int rc = s3_version(r, s3_param(r, "versionId"));
     if (rc == 0)

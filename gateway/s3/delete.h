@@ -11,7 +11,7 @@
 
 struct delete_entry {
     struct span key;
-    bool other_version; /* not "null" */
+    bool other_version;            /* not "null" */
     Arca__Precondition *condition; /* ETag, LastModifiedTime, Size */
 };
 

@@ -30,9 +30,9 @@ static char **field(const Arca__Headers *headers, size_t i)
 
 static bool is_storage_class(struct span name)
 {
-    static const char *const names[] = {"STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA",
-                                        "INTELLIGENT_TIERING", "GLACIER", "DEEP_ARCHIVE", "GLACIER_IR",
-                                        "OUTPOSTS", "SNOW", "EXPRESS_ONEZONE"};
+    static const char *const names[] = {
+        "STANDARD",     "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING", "GLACIER",
+        "DEEP_ARCHIVE", "GLACIER_IR",         "OUTPOSTS",    "SNOW",       "EXPRESS_ONEZONE"};
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (span_eq_str(name, names[i]))
             return true;
@@ -173,7 +173,8 @@ int headers_check_write(struct s3_request *r)
                                           "x-amz-server-side-encryption-customer-key",
                                           "x-amz-server-side-encryption-customer-key-md5",
                                           "x-amz-copy-source-server-side-encryption-customer-algorithm",
-                                          "x-amz-server-side-encryption-aws-kms-key-id", "x-amz-write-offset-bytes"};
+                                          "x-amz-server-side-encryption-aws-kms-key-id",
+                                          "x-amz-write-offset-bytes"};
     static const char *const locks[] = {"x-amz-object-lock-mode", "x-amz-object-lock-retain-until-date",
                                         "x-amz-object-lock-legal-hold"};
     for (size_t i = 0; i < sizeof(unbuilt) / sizeof(unbuilt[0]); i++) {

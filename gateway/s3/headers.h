@@ -4,7 +4,8 @@
 
 #include "s3/request.h"
 
-#define METADATA_MAX 2048 /* bytes of names and values: docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
+#define METADATA_MAX \
+    2048 /* bytes of names and values: docs.aws.amazon.com/AmazonS3/latest/userguide/UsingMetadata.html */
 
 /* What the request sets: standard headers, metadata, storage class. S3_METADATA_TOO_LARGE, S3_INVALID_STORAGE_CLASS,
  * ERR_NOMEM. In the arena. */

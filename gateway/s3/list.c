@@ -12,7 +12,7 @@
 struct list_query {
     struct index_list_query index;
     uint64_t max_keys;
-    bool url;         /* encoding-type */
+    bool url; /* encoding-type */
     bool owner;
     bool versions;
     struct span from; /* the marker as the client gave it */

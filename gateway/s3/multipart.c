@@ -72,8 +72,9 @@ static int choose_checksum(struct s3_request *r, Arca__Upload *upload)
     }
     enum digest_kind kind = digest_by_name(name);
     if (kind == DIGEST_NONE || kind == DIGEST_MD5)
-        return s3_fail(r, S3_INVALID_REQUEST, "Checksum algorithm provided is unsupported. Please try again with any of "
-                                              "the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
+        return s3_fail(r, S3_INVALID_REQUEST,
+                       "Checksum algorithm provided is unsupported. Please try again with any of "
+                       "the valid types: [CRC32, CRC32C, CRC64NVME, SHA1, SHA256]");
     bool full = kind == DIGEST_CRC64NVME;
     if (span_ieq(type, SPAN_LITERAL("FULL_OBJECT")))
         full = true;
@@ -133,8 +134,10 @@ static int check_kind(struct s3_request *r, const struct checked_body *body, con
     enum digest_kind kind = body->expectation.checksum, expected = (enum digest_kind)upload->checksum_kind;
     if (expected == DIGEST_NONE || kind == expected)
         return 0;
-    char *message = arena_printf(r->arena, "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
-                                           "Type: %s", digest_name(expected), digest_name(kind));
+    char *message = arena_printf(r->arena,
+                                 "Checksum Type mismatch occurred, expected checksum Type: %s, actual checksum "
+                                 "Type: %s",
+                                 digest_name(expected), digest_name(kind));
     return s3_fail(r, S3_INVALID_REQUEST, message);
 }
 

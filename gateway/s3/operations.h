@@ -63,9 +63,9 @@ int op_get_acl(struct s3_request *r) SUSPENDS;
 int op_put_acl(struct s3_request *r) SUSPENDS;
 int op_get_absent(struct s3_request *r) SUSPENDS;
 int op_get_document(struct s3_request *r) SUSPENDS;
-int op_get_configurations(struct s3_request *r) SUSPENDS; /* a list of them, or the one with ?id, which there never is */
+int op_get_configurations(struct s3_request *r) SUSPENDS; /* the list, or the one of ?id, which there never is */
 int op_delete_absent(struct s3_request *r) SUSPENDS;
-int op_refuse(struct s3_request *r);                        /* NotImplemented */
+int op_refuse(struct s3_request *r); /* NotImplemented */
 int op_preflight(struct s3_request *r);
 
 #endif

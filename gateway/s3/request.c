@@ -197,8 +197,8 @@ static int authenticate(struct s3_request *r)
     if (rc == ERR_WRONG_REGION) {
         const char *region = r->identity.region != NULL ? r->identity.region : r->s3->options.region;
         s3_detail(r, "Region", span_str(region));
-        char *message = arena_printf(r->arena, "The authorization header is malformed; the region is wrong; expecting '%s'",
-                                     region);
+        char *message = arena_printf(
+            r->arena, "The authorization header is malformed; the region is wrong; expecting '%s'", region);
         return s3_fail(r, rc, message);
     }
     if (rc == 0 && r->identity.who == NULL)
@@ -209,8 +209,8 @@ static int authenticate(struct s3_request *r)
 static int run(struct s3_request *r)
 {
     const struct s3_options *options = &r->s3->options;
-    int rc = target_parse(r->http->host, r->http->path, r->http->query, options->domains, options->domain_count, r->arena,
-                          &r->target);
+    int rc = target_parse(r->http->host, r->http->path, r->http->query, options->domains, options->domain_count,
+                          r->arena, &r->target);
     if (rc != 0)
         return rc;
     rc = route_find(r->http->method, &r->target, s3_header(r, "x-amz-copy-source").ptr != NULL, &r->operation);

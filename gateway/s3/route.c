@@ -7,19 +7,21 @@
 #define SUB ROUTE_SUBRESOURCE
 
 /* Sub-resources that are never configured: reading tells so, removing succeeds, setting is refused. */
-#define ABSENT(level, selector, noun, error)                                                                          \
-    {HTTP_GET, level, selector, "Get" noun, "s3:Get" noun, op_get_absent, 0, SUB, error},                                \
+/* clang-format off */
+#define ABSENT(level, selector, noun, error)                                                                         \
+    {HTTP_GET, level, selector, "Get" noun, "s3:Get" noun, op_get_absent, 0, SUB, error},                            \
     {HTTP_PUT, level, selector, "Put" noun, "s3:Put" noun, op_refuse, 0, SUB, 0}
-#define REMOVABLE(level, selector, noun, error)                                                                       \
-    ABSENT(level, selector, noun, error),                                                                             \
+#define REMOVABLE(level, selector, noun, error)                                                                      \
+    ABSENT(level, selector, noun, error),                                                                            \
     {HTTP_DELETE, level, selector, "Delete" noun, "s3:Put" noun, op_delete_absent, 0, SUB, 0}
-#define DOCUMENT(level, selector, noun, document)                                                                     \
-    {HTTP_GET, level, selector, "Get" noun, "s3:Get" noun, op_get_document, 0, SUB, document},                           \
+#define DOCUMENT(level, selector, noun, document)                                                                    \
+    {HTTP_GET, level, selector, "Get" noun, "s3:Get" noun, op_get_document, 0, SUB, document},                       \
     {HTTP_PUT, level, selector, "Put" noun, "s3:Put" noun, op_refuse, 0, SUB, 0}
-#define CONFIGURATIONS(selector, noun, document)                                                                      \
-    {HTTP_GET, S3_BUCKET, selector, "Get" noun, "s3:Get" noun, op_get_configurations, 0, SUB, document},                 \
-    {HTTP_PUT, S3_BUCKET, selector, "Put" noun, "s3:Put" noun, op_refuse, 0, SUB, 0},                                    \
+#define CONFIGURATIONS(selector, noun, document)                                                                     \
+    {HTTP_GET, S3_BUCKET, selector, "Get" noun, "s3:Get" noun, op_get_configurations, 0, SUB, document},             \
+    {HTTP_PUT, S3_BUCKET, selector, "Put" noun, "s3:Put" noun, op_refuse, 0, SUB, 0},                                \
     {HTTP_DELETE, S3_BUCKET, selector, "Delete" noun, "s3:Put" noun, op_refuse, 0, SUB, 0}
+/* clang-format on */
 
 /* Of the rows that fit, the first counts: those with selectors stand before the resource's own. */
 static const struct s3_operation table[] = {
@@ -27,8 +29,8 @@ static const struct s3_operation table[] = {
 
     {HTTP_GET, S3_BUCKET, "list-type", "ListObjectsV2", "s3:ListBucket", op_list_objects_v2, 0, 0, 0},
     {HTTP_GET, S3_BUCKET, "location", "GetBucketLocation", "s3:GetBucketLocation", op_get_bucket_location, 0, 0, 0},
-    {HTTP_GET, S3_BUCKET, "uploads", "ListMultipartUploads", "s3:ListBucketMultipartUploads", op_list_multipart_uploads, 0,
-     0, 0},
+    {HTTP_GET, S3_BUCKET, "uploads", "ListMultipartUploads", "s3:ListBucketMultipartUploads", op_list_multipart_uploads,
+     0, 0, 0},
     {HTTP_GET, S3_BUCKET, "versions", "ListObjectVersions", "s3:ListBucketVersions", op_list_object_versions, 0, 0, 0},
     {HTTP_POST, S3_BUCKET, "delete", "DeleteObjects", NULL, op_delete_objects, 2 * MIB, 0, 0},
     {HTTP_GET, S3_BUCKET, "acl", "GetBucketAcl", "s3:GetBucketAcl", op_get_acl, 0, SUB, 0},
@@ -42,8 +44,8 @@ static const struct s3_operation table[] = {
     REMOVABLE(S3_BUCKET, "lifecycle", "LifecycleConfiguration", S3_NO_LIFECYCLE),
     REMOVABLE(S3_BUCKET, "tagging", "BucketTagging", S3_NO_TAGS),
     DOCUMENT(S3_BUCKET, "encryption", "EncryptionConfiguration", DOCUMENT_ENCRYPTION),
-    {HTTP_DELETE, S3_BUCKET, "encryption", "DeleteBucketEncryption", "s3:PutEncryptionConfiguration", op_delete_absent, 0,
-     SUB, 0},
+    {HTTP_DELETE, S3_BUCKET, "encryption", "DeleteBucketEncryption", "s3:PutEncryptionConfiguration", op_delete_absent,
+     0, SUB, 0},
     REMOVABLE(S3_BUCKET, "website", "BucketWebsite", S3_NO_WEBSITE),
     REMOVABLE(S3_BUCKET, "replication", "ReplicationConfiguration", S3_NO_REPLICATION),
     DOCUMENT(S3_BUCKET, "logging", "BucketLogging", DOCUMENT_LOGGING),
@@ -66,12 +68,13 @@ static const struct s3_operation table[] = {
     {HTTP_GET, S3_OBJECT, "uploadId", "ListParts", "s3:ListMultipartUploadParts", op_list_parts, 0, 0, 0},
     {HTTP_PUT, S3_OBJECT, "uploadId", "UploadPartCopy", "s3:PutObject", op_upload_part_copy, 0, ROUTE_COPY_SOURCE, 0},
     {HTTP_PUT, S3_OBJECT, "uploadId", "UploadPart", "s3:PutObject", op_upload_part, 0, 0, 0},
-    {HTTP_POST, S3_OBJECT, "uploadId", "CompleteMultipartUpload", "s3:PutObject", op_complete_multipart_upload, 5 * MIB, 0,
-     0},
-    {HTTP_DELETE, S3_OBJECT, "uploadId", "AbortMultipartUpload", "s3:AbortMultipartUpload", op_abort_multipart_upload, 0, 0,
-     0},
+    {HTTP_POST, S3_OBJECT, "uploadId", "CompleteMultipartUpload", "s3:PutObject", op_complete_multipart_upload, 5 * MIB,
+     0, 0},
+    {HTTP_DELETE, S3_OBJECT, "uploadId", "AbortMultipartUpload", "s3:AbortMultipartUpload", op_abort_multipart_upload,
+     0, 0, 0},
     {HTTP_POST, S3_OBJECT, "uploads", "CreateMultipartUpload", "s3:PutObject", op_create_multipart_upload, 0, 0, 0},
-    {HTTP_GET, S3_OBJECT, "attributes", "GetObjectAttributes", "s3:GetObjectAttributes", op_get_object_attributes, 0, 0, 0},
+    {HTTP_GET, S3_OBJECT, "attributes", "GetObjectAttributes", "s3:GetObjectAttributes", op_get_object_attributes, 0, 0,
+     0},
     {HTTP_GET, S3_OBJECT, "acl", "GetObjectAcl", "s3:GetObjectAcl", op_get_acl, 0, SUB, 0},
     {HTTP_PUT, S3_OBJECT, "acl", "PutObjectAcl", "s3:PutObjectAcl", op_put_acl, MIB, SUB, 0},
     DOCUMENT(S3_OBJECT, "tagging", "ObjectTagging", DOCUMENT_TAGGING),
@@ -89,10 +92,27 @@ static const struct s3_operation table[] = {
 
 /* Parameters that may come without a value and choose nothing. Any other without a value is a sub-resource. */
 static const char *const plain[] = {
-    "prefix",       "delimiter",     "marker",         "max-keys",        "encoding-type",    "continuation-token",
-    "start-after",  "fetch-owner",   "key-marker",     "version-id-marker", "upload-id-marker", "max-uploads",
-    "max-parts",    "part-number-marker", "partNumber", "versionId",       "max-buckets",      "bucket-region",
-    "x-id",         "optional-object-attributes", "allow-unordered",
+    "prefix",
+    "delimiter",
+    "marker",
+    "max-keys",
+    "encoding-type",
+    "continuation-token",
+    "start-after",
+    "fetch-owner",
+    "key-marker",
+    "version-id-marker",
+    "upload-id-marker",
+    "max-uploads",
+    "max-parts",
+    "part-number-marker",
+    "partNumber",
+    "versionId",
+    "max-buckets",
+    "bucket-region",
+    "x-id",
+    "optional-object-attributes",
+    "allow-unordered",
 };
 
 static enum s3_level level_of(const struct s3_target *target)

@@ -26,11 +26,11 @@ struct s3_operation {
     enum s3_level level;
     const char *selector; /* a query parameter that must be there; NULL: the resource itself */
     const char *name;
-    const char *action;   /* IAM */
+    const char *action; /* IAM */
     s3_handler *handler;
-    size_t body_limit;    /* bytes of an XML body */
+    size_t body_limit; /* bytes of an XML body */
     unsigned flags;
-    unsigned detail;      /* the handler's own: which sub-resource */
+    unsigned detail; /* the handler's own: which sub-resource */
 };
 
 /* 0, S3_METHOD_NOT_ALLOWED, or S3_NOT_IMPLEMENTED (a sub-resource that nobody knows). */

@@ -49,8 +49,9 @@ int op_get_acl(struct s3_request *r)
     struct buf xml = {0};
     xml_begin(&xml, "AccessControlPolicy");
     xml_owner(&xml, "Owner", id, name);
-    buf_append_str(&xml, "<AccessControlList><Grant>"
-                         "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">");
+    buf_append_str(&xml,
+                   "<AccessControlList><Grant>"
+                   "<Grantee xmlns:xsi=\"http://www.w3.org/2001/XMLSchema-instance\" xsi:type=\"CanonicalUser\">");
     xml_str(&xml, "ID", id);
     xml_str(&xml, "DisplayName", name);
     buf_append_str(&xml, "</Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList>"

@@ -5,8 +5,8 @@
 #include "crypto/digest.h"
 #include "index/index.h"
 
-/* base64 of a tag, CRC-32C of the rest, and the key. The tag is no secret: a client may start anywhere it likes. It tells
- * a token from what a client made up or cut off. */
+/* base64 of a tag, CRC-32C of the rest, and the key. The tag is no secret: a client may start anywhere it likes. It
+ * tells a token from what a client made up or cut off. */
 #define TAG_SIZE 4
 #define SEED     0x61726361U
 

@@ -1,5 +1,5 @@
-/* XML from clients: well-formed or refused, no document type, no entities but the five, no network, little depth. Namespaces
- * are ignored: several clients send none. */
+/* XML from clients: well-formed or refused, no document type, no entities but the five, no network, little depth.
+ * Namespaces are ignored: several clients send none. */
 #ifndef ARCA_S3_XML_IN_H
 #define ARCA_S3_XML_IN_H
 

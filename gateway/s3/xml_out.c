@@ -3,7 +3,7 @@
 #include "base/clock.h"
 #include "base/text.h"
 
-#define NAMESPACE " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
+#define NAMESPACE  " xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\">"
 #define ESCAPE_MAX 6 /* "&quot;" */
 
 void xml_begin(struct buf *out, const char *root)

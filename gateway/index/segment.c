@@ -131,6 +131,9 @@ static bool record_at(const struct segment_reader *reader, uint64_t offset, stru
     if (length == 0 || length > JOURNAL_PAYLOAD_MAX || padded(length) > bytes.len - JOURNAL_RECORD_SIZE ||
         get32(bytes.ptr + RECORD_CRC) != record_crc(&reader->header, bytes.ptr, length))
         return false;
+    for (size_t i = JOURNAL_RECORD_SIZE + length; i % ALIGNMENT != 0; i++)
+        if (bytes.ptr[i] != 0)
+            return false;
     out->sequence = get64(bytes.ptr + RECORD_SEQUENCE);
     out->batch = get64(bytes.ptr + RECORD_BATCH);
     out->offset = offset;

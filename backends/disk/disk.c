@@ -239,6 +239,7 @@ static int open_folder(struct disk *disk, const char *path)
         return io_error(disk, path);
     struct statfs st;
     disk->memory = fstatfs(disk->folder, &st) == 0 && (st.f_type == TMPFS_MAGIC || st.f_type == RAMFS_MAGIC);
+    disk->direct = !disk->memory;
     disk->lock = openat(disk->folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk->lock < 0)
         return io_error(disk, "lock");

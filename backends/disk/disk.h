@@ -15,6 +15,7 @@ struct disk {
     int lock;
     uint64_t segment_size;
     bool memory;            /* a file system in memory: reads never block */
+    bool direct;            /* large blobs are written past the page cache; of the writer's thread once it runs */
     atomic_bool failed;     /* a write or fsync failed: read-only until the next start */
     _Atomic uint64_t wanted; /* bytes that did not fit when the disk was full, 0 since a write succeeded */
     struct segment_table table;
@@ -33,6 +34,7 @@ struct disk_put {
     struct disk_put *next;
     struct record_header header;
     const uint8_t *data;
+    uint64_t offset; /* of its header: the writer's choice */
     struct locator *out;
     struct completion done;
 };

@@ -253,6 +253,13 @@ int segment_create(struct segment_table *table, struct segment **out)
     return rc;
 }
 
+int segment_open_direct(const struct segment_table *table, const struct segment *segment)
+{
+    char name[FILE_NAME_SIZE];
+    file_name(segment->number, name);
+    return openat(table->folder, name, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
+}
+
 int segment_delete(struct segment_table *table, struct segment *segment)
 {
     char name[FILE_NAME_SIZE];

@@ -52,6 +52,8 @@ void segment_release(struct segment_table *table, struct segment *segment);
 
 /* Makes the next segment, durably, and references it: not sealed, its end behind its header. ERR_NOSPC, ERR_IO, ERR_NOMEM. */
 int segment_create(struct segment_table *table, struct segment **out);
+/* Its file for direct IO, or -1 where the file system has none. The caller closes it. */
+int segment_open_direct(const struct segment_table *table, const struct segment *segment);
 /* Deletes the file; the caller's reference stays valid. ERR_IO. */
 int segment_delete(struct segment_table *table, struct segment *segment);
 

@@ -112,10 +112,10 @@ static inline int blob_put(struct backend *backend, uint64_t number, const void 
     return op.rc;
 }
 
-/* Of `length` bytes that the number tells. */
+/* Of `length` bytes that the number tells, aligned as blocks are. */
 static inline int blob_put_filled(struct backend *backend, uint64_t number, size_t length, struct locator *locator)
 {
-    uint8_t *data = malloc(length + 1);
+    uint8_t *data = aligned_alloc(4096, length / 4096 * 4096 + 4096);
     if (data == NULL)
         abort();
     blob_fill(data, length, number);

@@ -1,4 +1,4 @@
-/* MD5 of many streams side by side, a stream a SIMD lane (GCC vector extensions, target_clones). One stream alone is as
+/* MD5 of many streams side by side, a stream a SIMD lane (AVX2, AVX-512). One stream alone is as
  * slow as any MD5; sixteen together take the time of one. */
 #ifndef ARCA_CRYPTO_MD5_LANES_H
 #define ARCA_CRYPTO_MD5_LANES_H

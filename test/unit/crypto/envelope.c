@@ -1,6 +1,8 @@
 /* Sealing and opening, and that no change of what is stored goes unnoticed. */
 #include "crypto_keys.h"
 
+#include <pthread.h>
+
 #include "base/err.h"
 
 static struct test_keys keys;
@@ -359,6 +361,70 @@ static void many_data_keys_at_once_differ(void **state)
         data_key_free(opened[i]);
 }
 
+static void *seal_and_open_often(void *arg)
+{
+    static const uint64_t plain = 3000;
+    size_t *good = arg;
+
+    for (int round = 0; round < 200; round++) {
+        enum envelope_suite suite = suites[round % 2];
+        struct data_key *key = new_key(suite, blob_a);
+        struct stored stored = seal(key, suite, (uint32_t)round, plain);
+
+        *good += open_stored(key, suite, (uint32_t)round, stored, plain) == 0;
+        free(stored.bytes);
+        data_key_free(key);
+    }
+    return NULL;
+}
+
+/* Threads share the pool of data keys and the bucket key. */
+static void threads_do_not_disturb_each_other(void **state)
+{
+    pthread_t threads[4];
+    size_t good[4] = {0};
+
+    (void)state;
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, seal_and_open_often, &good[i]), 0);
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(good[i], 200);
+    }
+}
+
+/* Extents that are sealed in turns on one thread, as fibers do it. */
+static void sealing_in_turns_is_as_good_as_one_after_the_other(void **state)
+{
+    (void)state;
+    EACH_SUITE(suite) {
+        struct data_key *key = new_key(suite, blob_a);
+        struct stored expected[2] = {seal(key, suite, 0, 2 * ENVELOPE_SEGMENT), seal(key, suite, 1, 2 * ENVELOPE_SEGMENT)};
+        struct stored turns[2];
+        struct extent_sealer sealers[2];
+
+        for (uint32_t i = 0; i < 2; i++) {
+            turns[i] = (struct stored){malloc(expected[i].size), expected[i].size};
+            assert_non_null(turns[i].bytes);
+            assert_int_equal(extent_seal_begin(&sealers[i], key, i, turns[i].bytes), 0);
+        }
+        for (uint64_t n = 0; n < 2; n++) {
+            for (size_t i = 0; i < 2; i++) {
+                for (size_t j = 0; j < ENVELOPE_SEGMENT; j++)
+                    turns[i].bytes[envelope_segment_offset(suite, n) + j] = pattern(n * ENVELOPE_SEGMENT + j);
+                extent_seal_segment(&sealers[i], ENVELOPE_SEGMENT, n == 1);
+            }
+        }
+        for (size_t i = 0; i < 2; i++) {
+            extent_seal_end(&sealers[i]);
+            assert_memory_equal(turns[i].bytes, expected[i].bytes, expected[i].size);
+            free(turns[i].bytes);
+            free(expected[i].bytes);
+        }
+        data_key_free(key);
+    }
+}
+
 static void headers_parse(void **state)
 {
     struct data_key *key = new_key(SUITE_XCHACHA20_POLY1305, blob_a);
@@ -421,6 +487,8 @@ int main(void)
         cmocka_unit_test(wrong_segment_number_or_length_opens_nothing),
         cmocka_unit_test(a_data_key_fits_its_blob_suite_and_bucket_key_only),
         cmocka_unit_test(many_data_keys_at_once_differ),
+        cmocka_unit_test(threads_do_not_disturb_each_other),
+        cmocka_unit_test(sealing_in_turns_is_as_good_as_one_after_the_other),
         cmocka_unit_test(headers_parse),
         cmocka_unit_test(suites_have_names),
     };

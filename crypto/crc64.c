@@ -37,11 +37,17 @@ uint64_t crc_power_of_x(unsigned width, uint64_t polynomial, uint64_t n)
 
 #define SLICES 8
 static uint64_t tables[SLICES][256];
-/* What carries the two halves of 16 bytes over a distance of 512 and of 128 bits: [0] the first half, [1] the second.
+/* What carries the two halves of 16 bytes over a distance of so many bits: [0] the first half, [1] the second.
  * One less than the distance, because the product of two reflected numbers stands one bit too low. */
-static uint64_t fold_512[2], fold_128[2];
-static bool have_clmul;
+static uint64_t fold_2048[2], fold_512[2], fold_128[2];
+static bool have_clmul, have_wide_clmul;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void fold_over(uint64_t fold[2], unsigned bits)
+{
+    fold[0] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, bits + 64 - 1);
+    fold[1] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, bits - 1);
+}
 
 static void prepare(void)
 {
@@ -56,12 +62,12 @@ static void prepare(void)
         for (unsigned i = 0; i < 256; i++)
             tables[slice][i] = tables[0][tables[slice - 1][i] & 0xff] ^ (tables[slice - 1][i] >> 8);
     }
-    fold_512[0] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 512 + 64 - 1);
-    fold_512[1] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 512 - 1);
-    fold_128[0] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 128 + 64 - 1);
-    fold_128[1] = crc_power_of_x(64, CRC64NVME_POLYNOMIAL, 128 - 1);
+    fold_over(fold_2048, 2048);
+    fold_over(fold_512, 512);
+    fold_over(fold_128, 128);
 #ifdef __x86_64__
-    have_clmul = __builtin_cpu_supports("pclmul") && __builtin_cpu_supports("sse2");
+    have_clmul = __builtin_cpu_supports("pclmul");
+    have_wide_clmul = __builtin_cpu_supports("vpclmulqdq") && __builtin_cpu_supports("avx512f");
 #endif
 }
 
@@ -112,11 +118,44 @@ __attribute__((target("pclmul,sse2"))) static uint64_t by_folding(uint64_t crc, 
 }
 #endif
 
+#ifdef __x86_64__
+#define FOLD_WIDE(x, by, next)                                                                                         \
+    _mm512_ternarylogic_epi64(_mm512_clmulepi64_epi128(x, by, 0x00), _mm512_clmulepi64_epi128(x, by, 0x11), next, 0x96)
+
+/* The same with strands of 64 bytes, each folded over 256. */
+__attribute__((target("avx512f,vpclmulqdq,pclmul"))) static uint64_t by_wide_folding(uint64_t crc, const uint8_t *p,
+                                                                                     size_t len)
+{
+    const uint8_t *end = p + len;
+    __m512i far = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)fold_2048));
+    __m512i near = _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)fold_512));
+    __m512i x0 = _mm512_xor_si512(_mm512_loadu_si512(p), _mm512_zextsi128_si512(_mm_cvtsi64_si128((long long)crc)));
+    __m512i x1 = _mm512_loadu_si512(p + 64);
+    __m512i x2 = _mm512_loadu_si512(p + 128);
+    __m512i x3 = _mm512_loadu_si512(p + 192);
+    uint8_t rest[64];
+
+    for (p += 256; end - p >= 256; p += 256) {
+        x0 = FOLD_WIDE(x0, far, _mm512_loadu_si512(p));
+        x1 = FOLD_WIDE(x1, far, _mm512_loadu_si512(p + 64));
+        x2 = FOLD_WIDE(x2, far, _mm512_loadu_si512(p + 128));
+        x3 = FOLD_WIDE(x3, far, _mm512_loadu_si512(p + 192));
+    }
+    x1 = FOLD_WIDE(x0, near, x1);
+    x2 = FOLD_WIDE(x1, near, x2);
+    x3 = FOLD_WIDE(x2, near, x3);
+    _mm512_storeu_si512(rest, x3);
+    return by_tables(by_tables(0, rest, sizeof(rest)), p, (size_t)(end - p));
+}
+#endif
+
 uint64_t crc64nvme(uint64_t crc, const void *bytes, size_t len)
 {
     pthread_once(&once, prepare);
     crc = ~crc;
 #ifdef __x86_64__
+    if (have_wide_clmul && len >= 1024)
+        return ~by_wide_folding(crc, bytes, len);
     if (have_clmul && len >= 128)
         return ~by_folding(crc, bytes, len);
 #endif

@@ -4,8 +4,7 @@
 #include "base/err.h"
 
 static const char days[7][10] = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
-static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
 #define MS_MIN INT64_C(-62167219200000) /* 0000-01-01T00:00:00.000Z */
 #define MS_MAX INT64_C(253402300799999) /* 9999-12-31T23:59:59.999Z */
@@ -237,8 +236,7 @@ static bool asctime_date(struct span text, struct civil *civil)
 {
     if (!take_weekday(&text, false) || !take(&text, " ") || !take_month(&text, &civil->month) || !take(&text, " "))
         return false;
-    bool day = take(&text, " ") ? take_number(&text, 1, 1, 9, &civil->day)
-                                : take_number(&text, 2, 1, 31, &civil->day);
+    bool day = take(&text, " ") ? take_number(&text, 1, 1, 9, &civil->day) : take_number(&text, 2, 1, 31, &civil->day);
     return day && take(&text, " ") && take_time(&text, ":", civil) && take(&text, " ") &&
            take_number(&text, 4, 0, 9999, &civil->year) && text.len == 0;
 }
@@ -271,8 +269,8 @@ int clock_parse_iso(struct span text, int64_t *seconds)
     struct civil civil = {0};
     int64_t offset;
     if (!take_number(&text, 4, 0, 9999, &civil.year) || !take(&text, "-") ||
-        !take_number(&text, 2, 1, 12, &civil.month) || !take(&text, "-") ||
-        !take_number(&text, 2, 1, 31, &civil.day) || !take(&text, "T") || !take_time(&text, ":", &civil))
+        !take_number(&text, 2, 1, 12, &civil.month) || !take(&text, "-") || !take_number(&text, 2, 1, 31, &civil.day) ||
+        !take(&text, "T") || !take_time(&text, ":", &civil))
         return ERR_SYNTAX;
     if (take(&text, ".")) {
         int digit;

@@ -20,7 +20,7 @@
 #else
 #define STACK_SIZE ((size_t)256 << 10)
 #endif
-#define GUARD_SIZE      ((size_t)4096)
+#define GUARD_SIZE      ((size_t)16 << 10) /* no frame of ours steps over it */
 #define IDLE_STACKS_MAX 128
 
 /* Fibers never change threads, so a compiler may keep the address of this across a switch. */
@@ -36,8 +36,8 @@ static uint8_t *stack_base(struct fiber *fiber)
 
 static struct fiber *stack_create(void)
 {
-    uint8_t *base = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
+    uint8_t *base =
+        mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
     if (base == MAP_FAILED)
         return NULL;
     if (mprotect(base, GUARD_SIZE, PROT_NONE) != 0) {

@@ -10,6 +10,7 @@
 
 #define LINE_SIZE 16384 /* an access log line with a key of 1024 bytes, each escaped, fits */
 #define RESERVE   64    /* what ends a line always fits */
+#define ID_SIZE   64    /* the field of the request id, in a line that is full otherwise */
 
 static atomic_int level_now = LOG_INFO;
 static atomic_int format_now = LOG_TEXT;
@@ -92,14 +93,15 @@ static const char *escape(uint8_t c, char hex[8])
     }
 }
 
-/* Any bytes, as the inside of a JSON string: what is not UTF-8 becomes U+FFFD. A line that is full takes no more. */
-static void put_escaped(struct line *line, struct span s)
+/* Any bytes, as the inside of a JSON string: what is not UTF-8 becomes U+FFFD. A line that has no more than `spared`
+ * bytes left takes no more. */
+static void put_escaped(struct line *line, struct span s, size_t spared)
 {
     char hex[8];
     while (s.len > 0) {
         size_t length = text_utf8_length(s);
         const char *escaped = length == 0 ? "\xef\xbf\xbd" : length == 1 ? escape(s.ptr[0], hex) : NULL;
-        if (!room(line, 8)) {
+        if (!room(line, 8 + spared)) {
             put_str(line, "...");
             return;
         }
@@ -131,7 +133,7 @@ static void put_number(struct line *line, int64_t number)
 static void put_field(struct line *line, bool json, const struct log_field *field)
 {
     size_t name_length = strlen(field->name);
-    if (!room(line, name_length + 32))
+    if (!room(line, name_length + 32 + ID_SIZE))
         return;
     put_str(line, json ? ",\"" : " ");
     put(line, field->name, name_length);
@@ -143,7 +145,7 @@ static void put_field(struct line *line, bool json, const struct log_field *fiel
     bool quoted = json || !plain(field->text);
     if (quoted)
         put_str(line, "\"");
-    put_escaped(line, field->text);
+    put_escaped(line, field->text, ID_SIZE);
     if (quoted)
         put_str(line, "\"");
 }
@@ -158,7 +160,7 @@ static void begin(struct line *line, bool json, enum log_level level, const char
     put_str(line, json ? "\",\"level\":\"" : " ");
     put_str(line, json ? names[level] : upper_names[level]);
     put_str(line, json ? "\",\"event\":\"" : " ");
-    put_escaped(line, span_take(span_str(event), 64));
+    put_escaped(line, span_take(span_str(event), 64), ID_SIZE);
     put_str(line, json ? "\"" : ":");
 }
 
@@ -166,8 +168,11 @@ static void begin(struct line *line, bool json, enum log_level level, const char
 static void end(struct line *line, bool json)
 {
     const char *id = *fiber_request_id();
-    if (id != NULL)
-        put_field(line, json, &(struct log_field){.name = "request_id", .text = span_str(id)});
+    if (id != NULL) {
+        put_str(line, json ? ",\"request_id\":\"" : " request_id=");
+        put_escaped(line, span_take(span_str(id), 32), 0);
+        put_str(line, json ? "\"" : "");
+    }
     put_str(line, json ? "}\n" : "\n");
     ssize_t written = write(STDERR_FILENO, line->text, line->len);
     (void)written;
@@ -191,7 +196,7 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
     struct line *line = &line_of_thread;
     begin(line, json, level, event);
     put_str(line, json ? ",\"message\":\"" : " ");
-    put_escaped(line, span_of(words, kept));
+    put_escaped(line, span_of(words, kept), ID_SIZE);
     put_str(line, json ? "\"" : "");
     end(line, json);
 }

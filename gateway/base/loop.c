@@ -31,28 +31,28 @@ int64_t loop_now_ms(void)
 
 /* --- what other threads send: stacks of which the loop takes all at once, and turns them into arrival order --- */
 
-#define TAKE_ALL(type, head)                                                                                          \
-    ({                                                                                                                \
-        type *newest_ = atomic_exchange_explicit(head, NULL, memory_order_acquire), *oldest_ = NULL;                  \
-        while (newest_ != NULL) {                                                                                     \
-            type *next_ = newest_->next;                                                                              \
-            newest_->next = oldest_;                                                                                  \
-            oldest_ = newest_;                                                                                        \
-            newest_ = next_;                                                                                          \
-        }                                                                                                             \
-        oldest_;                                                                                                      \
+#define TAKE_ALL(type, head)                                                                         \
+    ({                                                                                               \
+        type *newest_ = atomic_exchange_explicit(head, NULL, memory_order_acquire), *oldest_ = NULL; \
+        while (newest_ != NULL) {                                                                    \
+            type *next_ = newest_->next;                                                             \
+            newest_->next = oldest_;                                                                 \
+            oldest_ = newest_;                                                                       \
+            newest_ = next_;                                                                         \
+        }                                                                                            \
+        oldest_;                                                                                     \
     })
 
 /* Whoever pushes on an empty stack wakes the loop. */
-#define PUSH(type, loop, member, node)                                                                                \
-    do {                                                                                                              \
-        type *head_ = atomic_load_explicit(&(loop)->member, memory_order_relaxed);                                    \
-        do                                                                                                            \
-            (node)->next = head_;                                                                                     \
-        while (!atomic_compare_exchange_weak_explicit(&(loop)->member, &head_, node, memory_order_release,            \
-                                                      memory_order_relaxed));                                         \
-        if (head_ == NULL)                                                                                            \
-            uv_async_send(&(loop)->async);                                                                            \
+#define PUSH(type, loop, member, node)                                                                     \
+    do {                                                                                                   \
+        type *head_ = atomic_load_explicit(&(loop)->member, memory_order_relaxed);                         \
+        do                                                                                                 \
+            (node)->next = head_;                                                                          \
+        while (!atomic_compare_exchange_weak_explicit(&(loop)->member, &head_, node, memory_order_release, \
+                                                      memory_order_relaxed));                              \
+        if (head_ == NULL)                                                                                 \
+            uv_async_send(&(loop)->async);                                                                 \
     } while (0)
 
 int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)

@@ -44,9 +44,9 @@ int64_t loop_now_ms(void);
 /* Runs fn(arg) on the loop's thread, in the order posted. Any thread. ERR_NOMEM. */
 int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
 
-/* The same without an allocation, for what happens often: memory of the caller's, zero-initialised but for fn and arg, that
- * outlives the loop's run. Signalling again before fn is called does nothing more; fn sees everything that was written
- * before the signal. */
+/* The same without an allocation, for what happens often: memory of the caller's, zero-initialised but for fn and arg,
+ * that outlives the loop's run. Signalling again before fn is called does nothing more; fn sees everything that was
+ * written before the signal. */
 struct loop_signal {
     struct loop_signal *next;
     void (*fn)(void *arg);

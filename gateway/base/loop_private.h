@@ -20,7 +20,7 @@ fcontext_t make_fcontext(void *stack, size_t size, void (*fn)(transfer_t));
 transfer_t jump_fcontext(fcontext_t to, void *data);
 
 enum fiber_state {
-    FIBER_READY,   /* in the ready or the yielded list */
+    FIBER_READY, /* in the ready or the yielded list */
     FIBER_RUNNING,
     FIBER_WAITING, /* in fiber_wait */
     FIBER_BOUND,   /* in completion_wait: only its completion makes it ready */

@@ -11,8 +11,9 @@
 
 /* Upper bounds in nanoseconds: 100 us to 100 s. One more bucket has what is above. */
 static const uint64_t bounds[] = {
-    100000,     250000,     500000,     1000000,     2500000,     5000000,     10000000,    25000000,    50000000,    100000000,
-    250000000,  500000000,  1000000000, 2500000000,  5000000000,  10000000000, 25000000000, 50000000000, 100000000000,
+    100000,     250000,      500000,      1000000,     2500000,      5000000,    10000000,
+    25000000,   50000000,    100000000,   250000000,   500000000,    1000000000, 2500000000,
+    5000000000, 10000000000, 25000000000, 50000000000, 100000000000,
 };
 static const char *const bound_texts[] = {
     "0.0001", "0.00025", "0.0005", "0.001", "0.0025", "0.005", "0.01", "0.025", "0.05", "0.1",
@@ -21,7 +22,8 @@ static const char *const bound_texts[] = {
 #define BUCKETS (sizeof(bounds) / sizeof(bounds[0]) + 1)
 
 /* The statuses that are counted by themselves; the last stands for all others. */
-static const int statuses[] = {200, 204, 206, 304, 400, 403, 404, 405, 409, 411, 412, 413, 416, 499, 500, 501, 503, 507, 0};
+static const int statuses[] = {200, 204, 206, 304, 400, 403, 404, 405, 409, 411,
+                               412, 413, 416, 499, 500, 501, 503, 507, 0};
 #define STATUSES (sizeof(statuses) / sizeof(statuses[0]))
 
 typedef _Atomic uint64_t counter;
@@ -213,8 +215,7 @@ static void render_requests(struct buf *out)
 static void render_value(struct buf *out, enum metric metric, const char *name, const char *help, const char *type)
 {
     head(out, name, help, type);
-    buf_printf(out, "%s %lld\n", name,
-               (long long)total(offsetof(struct shard, values) + metric * sizeof(counter)));
+    buf_printf(out, "%s %lld\n", name, (long long)total(offsetof(struct shard, values) + metric * sizeof(counter)));
 }
 
 void metrics_render(struct buf *out)
@@ -222,10 +223,9 @@ void metrics_render(struct buf *out)
     pthread_mutex_lock(&mutex);
 #define COUNTER(id, name, help) render_value(out, METRIC_##id, name, help, "counter");
 #define GAUGE(id, name, help)   render_value(out, METRIC_##id, name, help, "gauge");
-#define HISTOGRAM(id, name, help)                                                                                     \
-    head(out, name, help, "histogram");                                                                               \
-    render_histogram(out, name, "",                                                                                   \
-                     offsetof(struct shard, histograms) + METRIC_##id * sizeof(struct histogram));
+#define HISTOGRAM(id, name, help)       \
+    head(out, name, help, "histogram"); \
+    render_histogram(out, name, "", offsetof(struct shard, histograms) + METRIC_##id * sizeof(struct histogram));
 #include "base/metrics.def"
 #undef COUNTER
 #undef GAUGE

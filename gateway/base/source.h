@@ -9,8 +9,8 @@
 struct source {
     /* Fills dst with exactly `capacity` bytes, or fewer when the stream ends there; *got says how many, 0 (and rc 0) at
      * the end. Every later read answers the same: the end, or the error. Straight into the caller's memory, so that a
-     * body is copied once, from the socket. A source checks what it can at the end (lengths, digests, trailers) and then
-     * fails instead of reporting the end: who has seen the end may commit. */
+     * body is copied once, from the socket. A source checks what it can at the end (lengths, digests, trailers) and
+     * then fails instead of reporting the end: who has seen the end may commit. */
     int (*read)(struct source *source, uint8_t *dst, size_t capacity, size_t *got) SUSPENDS;
     int64_t length; /* bytes in all, or -1 when the stream does not know yet */
 };

@@ -25,8 +25,7 @@ static void sift_down(struct loop *loop, size_t index, struct fiber *fiber)
         size_t child = 2 * index + 1;
         if (child >= loop->timer_count)
             break;
-        if (child + 1 < loop->timer_count &&
-            loop->timers[child + 1]->deadline_ms < loop->timers[child]->deadline_ms)
+        if (child + 1 < loop->timer_count && loop->timers[child + 1]->deadline_ms < loop->timers[child]->deadline_ms)
             child++;
         if (fiber->deadline_ms <= loop->timers[child]->deadline_ms)
             break;

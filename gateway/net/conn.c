@@ -338,8 +338,8 @@ void conn_expire(struct conn *conn)
         conn_close(conn);
 }
 
-/* Closing a socket with unread bytes resets it, and the reset may overtake the answer that the peer has not read yet. So
- * only sending ends at first, unless nothing was being said. */
+/* Closing a socket with unread bytes resets it, and the reset may overtake the answer that the peer has not read yet.
+ * So only sending ends at first, unless nothing was being said. */
 void conn_close(struct conn *conn)
 {
     bool was_idle = conn->state == CONN_IDLE;

@@ -20,8 +20,8 @@ int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms
  * ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELED: the connection is then of no more use. */
 int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms) SUSPENDS;
 
-/* While the present fiber works on a request, the end of the peer (also of its sending direction only) cancels the fiber
- * (fiber_cancel): the connection is watched between reads without taking bytes from it. conn_idle ends it. */
+/* While the present fiber works on a request, the end of the peer (also of its sending direction only) cancels the
+ * fiber (fiber_cancel): the connection is watched between reads without taking bytes from it. conn_idle ends it. */
 void conn_watch(struct conn *conn, struct fiber *fiber); /* NULL ends it */
 
 /* The peer's address as text, "192.0.2.1:3333" or "[2001:db8::1]:3333". Lives as long as the connection. */

@@ -49,9 +49,9 @@ struct conn {
     enum conn_state state;
     int fd;
     uv_poll_t poll;
-    int armed;        /* events that the poll reports */
-    bool ended;       /* the peer sends no more */
-    bool refused;     /* beyond the cap */
+    int armed;    /* events that the poll reports */
+    bool ended;   /* the peer sends no more */
+    bool refused; /* beyond the cap */
     bool handshaken, tls_broken;
     SSL *ssl; /* NULL: plain */
     struct fiber *waiter;

@@ -17,7 +17,7 @@
 #define ACCEPTS_A_TURN 32
 #define PAUSE_MS       100 /* without accepting, when the process is out of descriptors */
 #define LINGER_MS      1000
-#define REFUSALS_MAX   64  /* at once; connections beyond them are closed without a word */
+#define REFUSALS_MAX   64 /* at once; connections beyond them are closed without a word */
 
 static atomic_int open_connections; /* of all listeners */
 

@@ -22,18 +22,18 @@ struct conn_service {
 
 struct listener_options {
     const char *address;
-    uint16_t port;             /* 0: any free one, see listener_port */
-    struct tls *tls;           /* NULL: plain */
+    uint16_t port;   /* 0: any free one, see listener_port */
+    struct tls *tls; /* NULL: plain */
     const struct conn_service *service;
     struct loop *const *loops; /* connections go to these in turn; the first one accepts */
     unsigned loop_count;
-    int connections_max;       /* of all listeners together; beyond it `refuse` answers */
-    int64_t idle_timeout_ms;   /* an idle connection is closed after it */
-    int64_t head_timeout_ms;   /* TLS handshakes must end within it */
+    int connections_max;     /* of all listeners together; beyond it `refuse` answers */
+    int64_t idle_timeout_ms; /* an idle connection is closed after it */
+    int64_t head_timeout_ms; /* TLS handshakes must end within it */
 };
 
-/* Binds, listens (backlog 1024, SO_REUSEADDR) and starts to accept: before the loops run, or on the first loop's thread.
- * ERR_IO with the reason logged. TCP_NODELAY is set on every connection. */
+/* Binds, listens (backlog 1024, SO_REUSEADDR) and starts to accept: before the loops run, or on the first loop's
+ * thread. ERR_IO with the reason logged. TCP_NODELAY is set on every connection. */
 int listener_open(const struct listener_options *options, struct listener **out);
 uint16_t listener_port(const struct listener *listener);
 /* Any thread: stops accepting and closes idle connections; busy ones end after their request (conn_draining). */

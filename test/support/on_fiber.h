@@ -1,5 +1,5 @@
-/* Runs a test's function on a fiber: a loop of its own on the calling thread, until the fiber has ended. A failed assert
- * in there ends the test program. */
+/* Runs a test's function on a fiber: a loop of its own on the calling thread, until the fiber has ended. A failed
+ * assert in there ends the test program. */
 #ifndef ARCA_TEST_ON_FIBER_H
 #define ARCA_TEST_ON_FIBER_H
 

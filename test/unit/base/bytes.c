@@ -45,8 +45,8 @@ static void spans_are_searched_and_split(void **state)
 static void numbers_are_strict(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"", "-1", "+1", " 1", "1 ", "0x1", "1a", "18446744073709551616",
-                                      "99999999999999999999999"};
+    static const char *const bad[] = {
+        "", "-1", "+1", " 1", "1 ", "0x1", "1a", "18446744073709551616", "99999999999999999999999"};
     uint64_t value = 77;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_int_equal(span_to_u64(span_str(bad[i]), &value), ERR_INVALID);
@@ -161,10 +161,14 @@ static void each_error_has_a_text_and_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(spans_compare_as_bytes),      cmocka_unit_test(spans_are_searched_and_split),
-        cmocka_unit_test(numbers_are_strict),          cmocka_unit_test(a_buffer_grows_to_its_cap),
-        cmocka_unit_test(a_buffer_takes_numbers_and_formats), cmocka_unit_test(an_arena_ends_at_its_limit),
-        cmocka_unit_test(an_arena_copies),             cmocka_unit_test(each_error_has_a_text_and_a_name),
+        cmocka_unit_test(spans_compare_as_bytes),
+        cmocka_unit_test(spans_are_searched_and_split),
+        cmocka_unit_test(numbers_are_strict),
+        cmocka_unit_test(a_buffer_grows_to_its_cap),
+        cmocka_unit_test(a_buffer_takes_numbers_and_formats),
+        cmocka_unit_test(an_arena_ends_at_its_limit),
+        cmocka_unit_test(an_arena_copies),
+        cmocka_unit_test(each_error_has_a_text_and_a_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

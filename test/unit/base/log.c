@@ -67,8 +67,11 @@ static void a_long_line_is_cut_but_whole(void **state)
 {
     (void)state;
     log_setup(LOG_INFO, LOG_JSON);
+    log_request_id("0123456789ABCDEF");
     json_t *line = json_loads(captured(say_fields), 0, NULL);
+    log_request_id(NULL);
     assert_non_null(line);
+    assert_string_equal(json_string_value(json_object_get(line, "request_id")), "0123456789ABCDEF");
     assert_int_equal(json_integer_value(json_object_get(line, "status")), -200);
     assert_string_equal(json_string_value(json_object_get(line, "key")), "a b=\"c\"");
     assert_true(json_string_length(json_object_get(line, "huge")) > 1000);
@@ -80,7 +83,8 @@ static void fields_as_text(void **state)
     (void)state;
     log_setup(LOG_INFO, LOG_TEXT);
     char *text = captured(say_fields);
-    assert_non_null(strstr(text, " WARN access: status=-200 key=\"a b=\\\"c\\\"\" empty=\"\" plain=x/y huge=\"\\u0002"));
+    assert_non_null(
+        strstr(text, " WARN access: status=-200 key=\"a b=\\\"c\\\"\" empty=\"\" plain=x/y huge=\"\\u0002"));
     assert_ptr_equal(strchr(text, '\n'), text + strlen(text) - 1); /* one line */
 }
 
@@ -193,9 +197,12 @@ static void metrics_add_up_over_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(any_bytes_make_valid_json),         cmocka_unit_test(a_long_line_is_cut_but_whole),
-        cmocka_unit_test(fields_as_text),                    cmocka_unit_test(a_request_id_belongs_to_its_fiber),
-        cmocka_unit_test(levels_are_kept),                   cmocka_unit_test(metrics_add_up_over_threads),
+        cmocka_unit_test(any_bytes_make_valid_json),
+        cmocka_unit_test(a_long_line_is_cut_but_whole),
+        cmocka_unit_test(fields_as_text),
+        cmocka_unit_test(a_request_id_belongs_to_its_fiber),
+        cmocka_unit_test(levels_are_kept),
+        cmocka_unit_test(metrics_add_up_over_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

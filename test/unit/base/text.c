@@ -14,8 +14,8 @@ static void hex_goes_there_and_back(void **state)
     assert_string_equal(out, "007fabff");
     assert_int_equal(text_unhex(SPAN_LITERAL("007FaBff"), bytes, 4), 0);
     assert_memory_equal(bytes, "\x00\x7f\xab\xff", 4);
-    static const char *const bad[] = {"", "007fabf", "007fabff0", "007fabff00", "007fabfg", "007fab f", "0x7fabff",
-                                      "007f@bff"};
+    static const char *const bad[] = {"",         "007fabf",  "007fabff0", "007fabff00",
+                                      "007fabfg", "007fab f", "0x7fabff",  "007f@bff"};
     for (size_t i = 0; i < COUNT(bad); i++)
         assert_int_equal(text_unhex(span_str(bad[i]), bytes, 4), ERR_SYNTAX);
     assert_int_equal(text_unhex(SPAN_NONE, NULL, 0), 0);
@@ -25,8 +25,14 @@ static void hex_goes_there_and_back(void **state)
 static const struct {
     const char *plain, *coded;
 } base64[] = {
-    {"", ""},         {"f", "Zg=="},         {"fo", "Zm8="},       {"foo", "Zm9v"},
-    {"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"}, {"\xff\xef\xbe", "/+++"},
+    {"", ""},
+    {"f", "Zg=="},
+    {"fo", "Zm8="},
+    {"foo", "Zm9v"},
+    {"foob", "Zm9vYg=="},
+    {"fooba", "Zm9vYmE="},
+    {"foobar", "Zm9vYmFy"},
+    {"\xff\xef\xbe", "/+++"},
 };
 
 static void base64_goes_there_and_back(void **state)
@@ -48,8 +54,8 @@ static void base64_goes_there_and_back(void **state)
 static void broken_base64_is_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"Z",    "Zg",    "Zg=",   "Zg===",  "=",     "====",   "Z===", "Zg==Zg==",
-                                      "Zm 9", "Zm9v\n", "Zm9-", "Zm9_",   "Zh==",  "Zm9=",   "=g==", "Z=g="};
+    static const char *const bad[] = {"Z",    "Zg",     "Zg=",  "Zg===", "=",    "====", "Z===", "Zg==Zg==",
+                                      "Zm 9", "Zm9v\n", "Zm9-", "Zm9_",  "Zh==", "Zm9=", "=g==", "Z=g="};
     for (size_t i = 0; i < COUNT(bad); i++) {
         uint8_t bytes[16];
         size_t length;
@@ -102,10 +108,28 @@ static void uris_are_decoded(void **state)
 static void utf8_is_checked_to_the_letter(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "plain", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
-                                       "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "a\xe2\x82\xac z"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xe2\x82",
-                                      "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "\xe2\x28\xa1"};
+    static const char *const good[] = {"",
+                                       "plain",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "a\xe2\x82\xac z"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xe0\x9f\xbf",
+                                      "\xed\xa0\x80",
+                                      "\xe2\x82",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "\xe2\x28\xa1"};
     for (size_t i = 0; i < COUNT(good); i++)
         assert_true(text_is_utf8(span_str(good[i])));
     for (size_t i = 0; i < COUNT(bad); i++)
@@ -115,9 +139,9 @@ static void utf8_is_checked_to_the_letter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hex_goes_there_and_back),         cmocka_unit_test(base64_goes_there_and_back),
-        cmocka_unit_test(broken_base64_is_refused),        cmocka_unit_test(uris_are_encoded_as_sigv4_wants),
-        cmocka_unit_test(uris_are_decoded),                cmocka_unit_test(utf8_is_checked_to_the_letter),
+        cmocka_unit_test(hex_goes_there_and_back),  cmocka_unit_test(base64_goes_there_and_back),
+        cmocka_unit_test(broken_base64_is_refused), cmocka_unit_test(uris_are_encoded_as_sigv4_wants),
+        cmocka_unit_test(uris_are_decoded),         cmocka_unit_test(utf8_is_checked_to_the_letter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

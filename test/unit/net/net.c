@@ -437,8 +437,8 @@ static void a_bad_address_is_reported(void **state)
     (void)state;
     start(100, 60000, false);
     struct listener *other;
-    const struct listener_options taken = {.address = "127.0.0.1", .port = listener_port(listener),
-                                           .service = &service, .loops = loops, .loop_count = 1};
+    const struct listener_options taken = {
+        .address = "127.0.0.1", .port = listener_port(listener), .service = &service, .loops = loops, .loop_count = 1};
     struct listener_options bad = taken;
     bad.address = "192.0.2.1"; /* not of this machine: RFC 5737 */
     assert_int_equal(listener_open(&taken, &other), ERR_IO);
@@ -501,7 +501,8 @@ static void tls_carries_requests(void **state)
         tls_put(&client, "echo hello\n");
         tls_expect(&client, "echo hello\n");
     }
-    tls_put(&client, "echo one\necho two\necho three\n"); /* one record: the rest waits in the TLS layer, not the socket */
+    tls_put(&client,
+            "echo one\necho two\necho three\n"); /* one record: the rest waits in the TLS layer, not the socket */
     tls_expect(&client, "echo one\necho two\necho three\n");
     tls_put(&client, "big\n");
     static char chunk[1 << 16];

@@ -148,6 +148,16 @@ static int read_rest(struct aws_chunked *chunked, struct span *rest)
     return rest->len <= TRAILERS_MAX ? 0 : ERR_SYNTAX;
 }
 
+static void append_lower(struct buf *out, struct span name)
+{
+    uint8_t *p = buf_reserve(out, name.len);
+    if (p == NULL)
+        return;
+    for (size_t i = 0; i < name.len; i++)
+        p[i] = name.ptr[i] >= 'A' && name.ptr[i] <= 'Z' ? name.ptr[i] | 0x20 : name.ptr[i];
+    out->len += name.len;
+}
+
 static int take_trailer(struct aws_chunked *chunked, struct span line, struct buf *canonical)
 {
     struct span name;
@@ -167,9 +177,7 @@ static int take_trailer(struct aws_chunked *chunked, struct span line, struct bu
         if (!span_ieq(trailer->name, name) || trailer->value.ptr != NULL)
             continue;
         trailer->value = value;
-        for (size_t j = 0; j < name.len; j++)
-            buf_append(canonical, span_of(&(uint8_t){name.ptr[j] >= 'A' && name.ptr[j] <= 'Z' ? name.ptr[j] | 0x20
-                                                                                              : name.ptr[j]}, 1));
+        append_lower(canonical, name);
         buf_append_str(canonical, ":");
         buf_append(canonical, value);
         buf_append_str(canonical, "\n");
@@ -185,15 +193,12 @@ static int parse_trailers(struct aws_chunked *chunked, struct span rest, struct 
     bool ended = false;
     while (rest.len > 0) {
         struct span line;
-        bool last_lf = span_find_byte(rest, '\n') >= 0;
         rest = span_split(rest, '\n', &line);
-        if (!last_lf)
+        if (rest.ptr == NULL)
             return ERR_SYNTAX;
         if (line.len > 0 && line.ptr[line.len - 1] == '\r')
             line.len--;
-        bool signature = chunked->verifier != NULL && chunked->announced_count > 0 && line.len > 0 &&
-                         chunked->trailer_signature.ptr == NULL && span_starts(line, SPAN_LITERAL("x-amz-trailer-sig"));
-        if (ended && !signature)
+        if (ended && (chunked->verifier == NULL || !span_starts(line, SPAN_LITERAL("x-amz-trailer-signature:"))))
             return ERR_SYNTAX;
         ended = line.len == 0;
         int rc = ended ? 0 : take_trailer(chunked, line, canonical);
@@ -225,7 +230,8 @@ static int finish(struct aws_chunked *chunked)
     else if (rc == 0 && chunked->trailer_signature.ptr != NULL)
         rc = ERR_SYNTAX;
     buf_free(&canonical);
-    chunked->stage = STAGE_END;
+    if (rc == 0)
+        chunked->stage = STAGE_END;
     return rc;
 }
 

@@ -1,5 +1,5 @@
-/* CRC-64/NVME, and the arithmetic of reflected CRCs that combining needs. Private to this room. (ISA-L has this CRC from
- * 2.31 on; Debian 12 has 2.30.) */
+/* CRC-64/NVME, and the arithmetic of reflected CRCs that combining needs. Private to this room. (ISA-L has this CRC
+ * from 2.31 on; Debian 12 has 2.30.) */
 #ifndef ARCA_CRYPTO_CRC64_H
 #define ARCA_CRYPTO_CRC64_H
 

@@ -92,8 +92,8 @@ int data_key_create(const struct bucket_key *bucket_key, enum envelope_suite sui
     key = pool_take();
     if (key == NULL)
         return ERR_NOMEM;
-    /* One system call for both. Straight from the kernel, without a buffer of random bytes in between: a virtual machine
-     * that is restored from a snapshot must not find the same bytes there twice. */
+    /* One system call for both. Straight from the kernel, without a buffer of random bytes in between: two virtual
+     * machines restored from one snapshot would find the same bytes there. */
     randombytes_buf(random, sizeof(random));
     memcpy(key->key, random, KEY_SIZE);
     fill_header(key, bucket_key, suite, blob_id);

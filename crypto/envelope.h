@@ -3,9 +3,9 @@
  * extent = header (ENVELOPE_HEADER_SIZE bytes) || segment || segment || ...
  * segment = ciphertext (ENVELOPE_SEGMENT bytes of plaintext, the last one 1..that) || tag (suite's tag size)
  *
- * The header is self-contained and authenticated by every segment: magic, version, suite, blob id, extent number, bucket
- * key id, keyring id, wrapped data key, key commitment. An extent key is derived from the data key, the blob id and the
- * extent number. The nonce of a segment is its number; the last segment's carries the final flag. */
+ * The header is self-contained and authenticated by every segment: magic, version, suite, blob id, extent number,
+ * bucket key id, keyring id, wrapped data key, key commitment. An extent key is derived from the data key, the blob id
+ * and the extent number. The nonce of a segment is its number; the last segment's carries the final flag. */
 #ifndef ARCA_CRYPTO_ENVELOPE_H
 #define ARCA_CRYPTO_ENVELOPE_H
 
@@ -22,7 +22,7 @@
 
 enum envelope_suite { SUITE_AES_256_GCM = 1, SUITE_XCHACHA20_POLY1305 = 2, SUITE_AEGIS_256 = 3 };
 
-/* "aes-256-gcm", "xchacha20-poly1305", "aegis-256". ERR_INVALID; ERR_UNSUPPORTED when this machine or libsodium lacks it. */
+/* "aes-256-gcm", "xchacha20-poly1305", "aegis-256". ERR_INVALID; ERR_UNSUPPORTED when the libraries here lack it. */
 int envelope_suite_by_name(const char *name, enum envelope_suite *out);
 const char *envelope_suite_name(enum envelope_suite suite);
 size_t envelope_tag_size(enum envelope_suite suite);
@@ -30,8 +30,8 @@ size_t envelope_tag_size(enum envelope_suite suite);
 /* Must be called once before all else of this room (libsodium and its CPU features). ERR_UNSUPPORTED. */
 int crypto_init(void);
 
-/* A data key: one blob's, opened. It lives in a pool of locked memory that core dumps leave out, so that making one costs
- * no system call for its memory; wiped by free. Immutable in between; freed by any thread. */
+/* A data key: one blob's, opened. It lives in a pool of locked memory that core dumps leave out, so that making one
+ * costs no system call for its memory; wiped by free. Immutable in between; freed by any thread. */
 struct data_key;
 /* A fresh random one for a new blob, and its wrapped form for index and headers. ERR_NOMEM. */
 int data_key_create(const struct bucket_key *bucket_key, enum envelope_suite suite, const uint8_t blob_id[BLOB_ID_SIZE],
@@ -68,8 +68,9 @@ void extent_seal_segment(struct extent_sealer *sealer, size_t length, bool final
 void extent_seal_end(struct extent_sealer *sealer); /* wipes */
 
 /* Opening. `extent_stored_size` is the stored size of the whole extent as the index knows it: it tells which segment is
- * the final one. The header is recomputed from the key, not read: what a backend returns as header is checked separately
- * when it was read (extent_check_header). */
+ * the final one. The header is recomputed from the key, not read: what a backend returns as header is checked
+ * separately when it was read (extent_check_header). The data key may be freed as soon as extent_open_begin has
+ * returned. */
 struct extent_opener {
     enum envelope_suite suite;
     uint8_t extent_key[32];
@@ -98,7 +99,8 @@ struct envelope_header {
     uint8_t wrapped_key[WRAPPED_KEY_SIZE];
     uint8_t commitment[32];
 };
-/* ERR_CORRUPT (length, magic, reserved bytes), ERR_FORMAT (a newer version), ERR_UNSUPPORTED (suite). Pure; a fuzz target. */
+/* ERR_CORRUPT (length, magic, reserved bytes), ERR_FORMAT (a newer version), ERR_UNSUPPORTED (suite). Pure; a fuzz
+ * target. */
 int envelope_parse_header(struct span bytes, struct envelope_header *out);
 
 #endif

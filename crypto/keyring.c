@@ -251,7 +251,8 @@ static int unwrap_bucket_key(struct keyring *keyring, uint64_t key_id, uint32_t 
     return rc;
 }
 
-int bucket_key_create(struct keyring *keyring, uint64_t key_id, uint32_t *generation, uint8_t wrapped[WRAPPED_KEY_SIZE])
+int bucket_key_create(struct keyring *keyring, uint64_t key_id, uint32_t *generation,
+                      uint8_t wrapped[WRAPPED_KEY_SIZE])
 {
     uint8_t *key = sodium_malloc(KEY_SIZE);
 

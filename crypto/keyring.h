@@ -1,5 +1,5 @@
-/* The keyring: root keys by generation, in a file of its own, sealed with a key file, a credential or a passphrase. Root
- * keys wrap bucket keys, bucket keys wrap data keys. FORMAT.md has the bytes. */
+/* The keyring: root keys by generation, in a file of its own, sealed with a key file, a credential or a passphrase.
+ * Root keys wrap bucket keys, bucket keys wrap data keys. FORMAT.md has the bytes. */
 #ifndef ARCA_CRYPTO_KEYRING_H
 #define ARCA_CRYPTO_KEYRING_H
 
@@ -18,12 +18,12 @@ enum keyring_unlock {
     KEYRING_PASSPHRASE, /* `secret` is a passphrase: Argon2id, parameters in the file */
 };
 
-/* Makes a keyring with one root key (generation 1) and a random id, and writes it: a new file of mode 0600, synced, with
- * its folder. ERR_EXISTS, ERR_IO, ERR_INVALID (secret too short), ERR_NOMEM. */
+/* Makes a keyring with one root key (generation 1) and a random id, and writes it: a new file of mode 0600, synced,
+ * with its folder. ERR_EXISTS, ERR_IO, ERR_INVALID (secret too short), ERR_NOMEM. */
 int keyring_create(const char *path, enum keyring_unlock how, struct span secret);
 
-/* ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT (not a keyring, torn), ERR_FORMAT, ERR_WRONG_KEY (the secret does not open it, or is
- * of the other kind), ERR_INVALID (secret too short), ERR_NOMEM. */
+/* ERR_NOT_FOUND, ERR_IO, ERR_CORRUPT (not a keyring, torn), ERR_FORMAT, ERR_WRONG_KEY (the secret does not open it, or
+ * is of the other kind), ERR_INVALID (secret too short), ERR_NOMEM. */
 int keyring_open(const char *path, enum keyring_unlock how, struct span secret, struct keyring **out);
 void keyring_free(struct keyring *keyring);
 
@@ -40,7 +40,8 @@ uint32_t keyring_generation(const struct keyring *keyring); /* the newest */
 struct bucket_key; /* an unwrapped one, in sodium_malloc'd memory; immutable: may be shared between threads */
 
 /* A new random bucket key with the number `key_id`, wrapped by the newest root key. ERR_NOMEM. */
-int bucket_key_create(struct keyring *keyring, uint64_t key_id, uint32_t *generation, uint8_t wrapped[WRAPPED_KEY_SIZE]);
+int bucket_key_create(struct keyring *keyring, uint64_t key_id, uint32_t *generation,
+                      uint8_t wrapped[WRAPPED_KEY_SIZE]);
 /* ERR_WRONG_KEY (tampered, or of another keyring), ERR_NOT_FOUND (no such generation), ERR_NOMEM. */
 int bucket_key_open(struct keyring *keyring, uint64_t key_id, uint32_t generation, struct span wrapped,
                     struct bucket_key **out);

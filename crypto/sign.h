@@ -16,7 +16,7 @@ struct sign_header {
 
 struct sign_request {
     struct span method;
-    struct span path;  /* still encoded as it goes over the wire; it is decoded and encoded again once, never normalised */
+    struct span path;  /* still encoded as it goes over the wire; decoded and encoded again once, never normalised */
     struct span query; /* still encoded, without '?'; parameters are sorted here */
     const struct sign_header *headers; /* exactly those to be signed; names are lower-cased and sorted here, values of
                                         * equal names joined by ',' */

@@ -25,8 +25,8 @@ struct suite {
 
 #define SUITE_NONCE_MAX 32
 
-/* NULL for a number that is no suite. One that this machine or libsodium lacks is there, with its sizes, but must not be
- * used: suite_usable. */
+/* NULL for a number that is no suite. One that the libraries here lack is there, with its sizes, but must not be used:
+ * suite_usable. */
 const struct suite *suite_get(unsigned number);
 bool suite_usable(unsigned number);
 

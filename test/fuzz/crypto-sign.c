@@ -1,4 +1,4 @@
-/* A request's path, query and headers as an unknown client sends them, lines of "method", "path", "query", "name:value". */
+/* A request's path, query and headers from an unknown client: lines "method", "path", "query", "name:value". */
 #include <stdlib.h>
 #include <string.h>
 

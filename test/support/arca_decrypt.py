@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A decryptor for what Arca stores, written from crypto/FORMAT.md alone. It shares no code with Arca: what both read the
-same way is what the document says.
+"""A decryptor for what Arca stores, written from crypto/FORMAT.md alone. It shares no code with Arca: what both read
+the same way is what the document says.
 
 As a program: arca_decrypt.py --keyring FILE (--key-file FILE | --passphrase-file FILE)
                               --bucket-key GENERATION:HEX EXTENT...   writes the plaintext to standard output

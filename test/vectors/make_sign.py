@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 CREDENTIALS = Credentials("AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY")
-LONG = Credentials("AKIAIOSFODNN7EXAMPLE", "a secret that is longer than a block of SHA-256 is, with its prefix: " + "x" * 40)
+LONG = Credentials("AKIAIOSFODNN7EXAMPLE", "a secret longer than a block of SHA-256, with its prefix: " + "x" * 40)
 NOW = datetime.datetime(2026, 11, 24, 20, 30, 43, tzinfo=datetime.timezone.utc)
 TIMESTAMP = NOW.strftime("%Y%m%dT%H%M%SZ")
 SCOPE = NOW.strftime("%Y%m%d") + "/us-east-1/s3/aws4_request"
@@ -35,7 +35,7 @@ CASES = [
     ("PUT", "/bucket/part", "partNumber=12&uploadId=abc%2F%3D%3D", {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}),
     ("PUT", "/bucket/copy", "", {"x-amz-copy-source": "/bucket/%C3%A4%20b", "x-amz-metadata-directive": "REPLACE"}),
     ("POST", "/bucket", "delete=", {"Content-MD5": "1B2M2Y8AsgTpgAmY7PhCfg=="}),
-    ("GET", "/bucket/range", "response-content-disposition=attachment%3B%20filename%3D%22a.txt%22", {"Range": "bytes=5-"}),
+    ("GET", "/bucket/range", "response-content-disposition=attachment%3B%20filename%3D%22a%22", {"Range": "bytes=5-"}),
     ("HEAD", "/bucket/key", "partNumber=1", {"x-amz-checksum-mode": "ENABLED"}),
     ("DELETE", "/bucket/key", "versionId=null", {}),
 ]

@@ -149,7 +149,8 @@ static void what_is_sealed_opens(void **state)
             struct stored stored = seal(key, suite, i, plains[i]);
 
             assert_int_equal(open_stored(key, suite, i, stored, plains[i]), 0);
-            assert_int_equal(data_key_open(keys.bucket_key, suite, blob_a, span_of(wrapped, sizeof(wrapped)), &again), 0);
+            assert_int_equal(data_key_open(keys.bucket_key, suite, blob_a, span_of(wrapped, sizeof(wrapped)), &again),
+                             0);
             assert_int_equal(open_stored(again, suite, i, stored, plains[i]), 0);
             data_key_free(again);
             free(stored.bytes);
@@ -224,7 +225,8 @@ static void cuts_and_extensions_by_whole_segments_are_detected(void **state)
 
         assert_non_null(longer.bytes);
         assert_int_equal(open_stored(key, suite, 0, stored, 3 * ENVELOPE_SEGMENT), 0);
-        assert_int_equal(open_stored(key, suite, 0, (struct stored){stored.bytes, stored.size - whole}, 0), ERR_CORRUPT);
+        assert_int_equal(open_stored(key, suite, 0, (struct stored){stored.bytes, stored.size - whole}, 0),
+                         ERR_CORRUPT);
         memcpy(longer.bytes, stored.bytes, stored.size);
         memcpy(longer.bytes + stored.size, stored.bytes + stored.size - whole, whole);
         assert_int_equal(open_stored(key, suite, 0, longer, 0), ERR_CORRUPT);
@@ -399,7 +401,8 @@ static void sealing_in_turns_is_as_good_as_one_after_the_other(void **state)
     (void)state;
     EACH_SUITE(suite) {
         struct data_key *key = new_key(suite, blob_a);
-        struct stored expected[2] = {seal(key, suite, 0, 2 * ENVELOPE_SEGMENT), seal(key, suite, 1, 2 * ENVELOPE_SEGMENT)};
+        struct stored expected[2] = {seal(key, suite, 0, 2 * ENVELOPE_SEGMENT),
+                                     seal(key, suite, 1, 2 * ENVELOPE_SEGMENT)};
         struct stored turns[2];
         struct extent_sealer sealers[2];
 

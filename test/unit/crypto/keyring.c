@@ -129,7 +129,8 @@ static void a_passphrase_opens_what_it_sealed(void **state)
     test_folder(&own);
     assert_int_equal(keyring_create(own.path, KEYRING_PASSPHRASE, SPAN_NONE), ERR_INVALID);
     assert_int_equal(keyring_create(own.path, KEYRING_PASSPHRASE, SPAN_LITERAL("correct horse")), 0);
-    assert_int_equal(keyring_open(own.path, KEYRING_PASSPHRASE, SPAN_LITERAL("Correct horse"), &keyring), ERR_WRONG_KEY);
+    assert_int_equal(keyring_open(own.path, KEYRING_PASSPHRASE, SPAN_LITERAL("Correct horse"), &keyring),
+                     ERR_WRONG_KEY);
     assert_int_equal(keyring_open(own.path, KEYRING_PASSPHRASE, SPAN_LITERAL("correct horse"), &keyring), 0);
     keyring_free(keyring);
     test_folder_remove(&own);

@@ -21,7 +21,7 @@ struct index;
 struct index_options {
     const char *path;            /* a folder, made if its parent exists: journal/, snapshot/, view/ */
     uint64_t map_size;           /* LMDB's, bytes; 0: 1 TiB of address space */
-    uint64_t segment_size;       /* of the journal, bytes; 0: 64 MiB */
+    uint64_t segment_size;       /* of the journal, bytes; 0: 16 MiB */
     uint64_t snapshot_min;       /* bytes of journal before a snapshot is taken; 0: 64 MiB */
     const char *boot_id;         /* NULL: the system's; tests pretend a reboot with it */
 };

@@ -14,7 +14,7 @@
 #include "base/metrics.h"
 #include "index/durable.h"
 
-#define SEGMENT_SIZE_DEFAULT (64ULL << 20)
+#define SEGMENT_SIZE_DEFAULT (16ULL << 20) /* one is read into memory as a whole at a start */
 #define BATCH_CAP            (64U << 20)
 #define TEMPORARY            "tmp"
 
@@ -64,7 +64,7 @@ static int segment_create(struct journal *journal, uint64_t size)
     struct segment_header header = {.first = journal->sequence};
     randombytes_buf(header.salt, sizeof(header.salt));
     memcpy(header.previous, journal->hash, JOURNAL_HASH_SIZE);
-    segment_header_encode(&header, bytes);
+    journal_header_encode(&header, bytes);
 
     int rc = segment_path(journal, header.first, file);
     if (rc == 0)
@@ -124,7 +124,7 @@ static int segment_continue(struct journal *journal, const struct journal_scan *
     if (journal->fd < 0 || fstat(journal->fd, &st) != 0 ||
         pread(journal->fd, bytes, sizeof(bytes), 0) != (ssize_t)sizeof(bytes))
         return err_from_errno(errno);
-    if ((rc = segment_header_decode(span_of(bytes, sizeof(bytes)), &journal->header)) != 0)
+    if ((rc = journal_header_decode(span_of(bytes, sizeof(bytes)), &journal->header)) != 0)
         return rc;
     journal->allocated = (uint64_t)st.st_size;
     journal->end = scan->end;
@@ -207,7 +207,7 @@ int journal_add(struct journal *journal, struct span payload)
 {
     if (payload.len == 0 || payload.len > JOURNAL_PAYLOAD_MAX)
         return ERR_TOO_LARGE;
-    segment_record_append(&journal->batch, &journal->header, journal->batch_sequence, journal->sequence, payload,
+    journal_record_append(&journal->batch, &journal->header, journal->batch_sequence, journal->sequence, payload,
                           journal->batch_hash);
     if (journal->batch.failed != 0)
         return journal->batch.failed;

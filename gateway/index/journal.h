@@ -23,9 +23,9 @@ struct segment_header {
     uint8_t salt[JOURNAL_SALT_SIZE];
     uint8_t previous[JOURNAL_HASH_SIZE]; /* of the record before it */
 };
-void segment_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE]);
+void journal_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE]);
 /* ERR_FORMAT, ERR_CORRUPT */
-int segment_header_decode(struct span bytes, struct segment_header *out);
+int journal_header_decode(struct span bytes, struct segment_header *out);
 
 struct segment_record {
     uint64_t sequence;
@@ -36,24 +36,24 @@ struct segment_record {
     uint8_t hash[JOURNAL_HASH_SIZE]; /* of this record: what the next one names */
 };
 /* Appends one record; `hash` is the predecessor's and becomes its own. Failures stick in `out`. */
-void segment_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
+void journal_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
                            struct span payload, uint8_t hash[JOURNAL_HASH_SIZE]);
 
 /* Reads records one after the other. */
-struct segment_reader {
+struct journal_reader {
     struct span bytes; /* the whole segment */
     struct segment_header header;
     uint64_t sequence; /* that the next record must have */
     uint64_t offset;   /* where it is */
     uint8_t hash[JOURNAL_HASH_SIZE];
 };
-int segment_reader_init(struct segment_reader *reader, struct span bytes);
-/* 0, or ERR_NOT_FOUND: no valid record follows. Then segment_end says why. */
-int segment_next(struct segment_reader *reader, struct segment_record *out);
+int journal_reader_init(struct journal_reader *reader, struct span bytes);
+/* 0, or ERR_NOT_FOUND: no valid record follows. Then journal_reader_end says why. */
+int journal_reader_next(struct journal_reader *reader, struct segment_record *out);
 /* After the last valid record. *torn is the number of bytes up to the last that is not zero. A record that is damaged
  * although something was written after it was synced is ERR_CORRUPT; everything else is the torn tail of the batch that
  * was being written. */
-int segment_end(const struct segment_reader *reader, uint64_t *torn);
+int journal_reader_end(const struct journal_reader *reader, uint64_t *torn);
 
 /* --- reading all segments (scan.c) --- */
 
@@ -65,7 +65,7 @@ struct journal_scan {
     uint64_t segment;  /* the last one's first sequence: its name */
     uint64_t end;      /* offset in it behind the last record */
     uint64_t torn;     /* bytes behind it that were being written */
-    uint64_t bytes;    /* of all segments */
+    uint64_t bytes;    /* of all segments, without what is preallocated */
 };
 /* Where a record was found. */
 struct journal_place {

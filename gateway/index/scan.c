@@ -60,7 +60,7 @@ static int damaged(const char *file, uint64_t offset, const char *what)
     return ERR_CORRUPT;
 }
 
-static int scan_records(struct scan *scan, struct segment_reader *reader, const char *file, bool last)
+static int scan_records(struct scan *scan, struct journal_reader *reader, const char *file, bool last)
 {
     struct journal_scan *out = scan->out;
     struct segment_record record;
@@ -68,12 +68,12 @@ static int scan_records(struct scan *scan, struct segment_reader *reader, const 
         (reader->sequence != out->sequence + 1 || memcmp(reader->hash, out->hash, JOURNAL_HASH_SIZE) != 0))
         return damaged(file, 0, "does not follow the segment before it");
     int rc;
-    while ((rc = segment_next(reader, &record)) == 0) {
+    while ((rc = journal_reader_next(reader, &record)) == 0) {
         if (record.sequence >= scan->from && scan->record != NULL &&
             (rc = scan->record(&(struct journal_place){file, &record}, scan->arg)) != 0)
             return rc;
     }
-    rc = segment_end(reader, &out->torn);
+    rc = journal_reader_end(reader, &out->torn);
     if (rc != 0 || (!last && out->torn != 0))
         return damaged(file, reader->offset, "a record that had been synced is damaged");
     out->sequence = reader->sequence - 1;
@@ -86,15 +86,14 @@ static int scan_records(struct scan *scan, struct segment_reader *reader, const 
 static int scan_segment(struct scan *scan, uint64_t first, bool last)
 {
     char name[32], file[PATH_SIZE];
-    struct segment_reader reader;
+    struct journal_reader reader;
     uint8_t *bytes;
     size_t len;
     snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, first);
     int rc = path_join(file, scan->path, name);
     if (rc != 0 || (rc = read_segment(file, &bytes, &len)) != 0)
         return rc;
-    scan->out->bytes += len;
-    rc = segment_reader_init(&reader, span_of(bytes, len));
+    rc = journal_reader_init(&reader, span_of(bytes, len));
     if (rc == ERR_FORMAT)
         log_error("journal_format", "%s was written by another version of this program", file);
     else if (rc != 0 || reader.header.first != first)
@@ -103,6 +102,15 @@ static int scan_segment(struct scan *scan, uint64_t first, bool last)
         rc = scan_records(scan, &reader, file, last);
     free(bytes);
     return rc;
+}
+
+/* A segment that is not the last was cut to its end. */
+static uint64_t segment_size(const char *path, uint64_t first)
+{
+    char name[32], file[PATH_SIZE];
+    struct stat st;
+    snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, first);
+    return path_join(file, path, name) == 0 && stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 int journal_scan(const char *path, uint64_t from, int (*record)(const struct journal_place *place, void *arg),
@@ -119,9 +127,13 @@ int journal_scan(const char *path, uint64_t from, int (*record)(const struct jou
     out->found = true;
     out->first = segments[0];
     out->segment = segments[count - 1];
-    for (size_t i = 0; i < count && rc == 0; i++)
-        if (i + 1 == count || segments[i + 1] > from)
-            rc = scan_segment(&scan, segments[i], i + 1 == count);
+    for (size_t i = 0; i < count && rc == 0; i++) {
+        bool last = i + 1 == count;
+        if (last || segments[i + 1] > from)
+            rc = scan_segment(&scan, segments[i], last);
+        if (rc == 0)
+            out->bytes += last ? out->end : segment_size(path, segments[i]);
+    }
     free(segments);
     return rc;
 }

@@ -61,7 +61,7 @@ static uint32_t header_crc(const uint8_t *bytes)
     return digest_crc32c(crc, bytes + HEADER_FIRST, JOURNAL_HEADER_SIZE - HEADER_FIRST);
 }
 
-void segment_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
+void journal_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
 {
     memcpy(out + HEADER_MAGIC, SEGMENT_MAGIC, 8);
     put32(out + HEADER_FORMAT, JOURNAL_FORMAT);
@@ -71,7 +71,7 @@ void segment_header_encode(const struct segment_header *header, uint8_t out[JOUR
     put32(out + HEADER_CRC, header_crc(out));
 }
 
-int segment_header_decode(struct span bytes, struct segment_header *out)
+int journal_header_decode(struct span bytes, struct segment_header *out)
 {
     if (bytes.len < JOURNAL_HEADER_SIZE || memcmp(bytes.ptr, SEGMENT_MAGIC, 8) != 0)
         return ERR_CORRUPT;
@@ -100,7 +100,7 @@ static void record_hash(const uint8_t *record, size_t length, uint8_t hash[JOURN
     crypto_generichash(hash, JOURNAL_HASH_SIZE, record, JOURNAL_RECORD_SIZE + length, NULL, 0);
 }
 
-void segment_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
+void journal_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
                            struct span payload, uint8_t hash[JOURNAL_HASH_SIZE])
 {
     size_t size = JOURNAL_RECORD_SIZE + padded(payload.len);
@@ -121,7 +121,7 @@ void segment_record_append(struct buf *out, const struct segment_header *header,
 }
 
 /* Whether a record with a right CRC stands at an offset. */
-static bool record_at(const struct segment_reader *reader, uint64_t offset, struct segment_record *out)
+static bool record_at(const struct journal_reader *reader, uint64_t offset, struct segment_record *out)
 {
     struct span bytes = span_skip(reader->bytes, (size_t)offset);
     if (bytes.len < JOURNAL_RECORD_SIZE || get32(bytes.ptr + RECORD_MAGIC) != RECORD_MAGIC32 ||
@@ -142,10 +142,10 @@ static bool record_at(const struct segment_reader *reader, uint64_t offset, stru
     return true;
 }
 
-int segment_reader_init(struct segment_reader *reader, struct span bytes)
+int journal_reader_init(struct journal_reader *reader, struct span bytes)
 {
     memset(reader, 0, sizeof(*reader));
-    int rc = segment_header_decode(bytes, &reader->header);
+    int rc = journal_header_decode(bytes, &reader->header);
     if (rc != 0)
         return rc;
     reader->bytes = bytes;
@@ -155,7 +155,7 @@ int segment_reader_init(struct segment_reader *reader, struct span bytes)
     return 0;
 }
 
-int segment_next(struct segment_reader *reader, struct segment_record *out)
+int journal_reader_next(struct journal_reader *reader, struct segment_record *out)
 {
     if (!record_at(reader, reader->offset, out) || out->sequence != reader->sequence || out->batch > out->sequence)
         return ERR_NOT_FOUND;
@@ -169,7 +169,7 @@ int segment_next(struct segment_reader *reader, struct segment_record *out)
     return 0;
 }
 
-int segment_end(const struct segment_reader *reader, uint64_t *torn)
+int journal_reader_end(const struct journal_reader *reader, uint64_t *torn)
 {
     size_t end = reader->bytes.len;
     while (end > reader->offset && reader->bytes.ptr[end - 1] == 0)

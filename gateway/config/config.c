@@ -286,13 +286,20 @@ static int take_placements(struct work *w)
         return ERR_NOMEM;
     for (size_t i = 0; i < file->placements_count && rc == 0; i++)
         rc = take_placement(w, i);
-    for (size_t i = 0; i < file->placements_count && rc == 0; i++) {
-        if (strcmp(config->placements[i].name, file->default_placement) == 0)
+    if (rc != 0)
+        return rc;
+    const char *wanted = file->default_placement;
+    if (wanted == NULL)
+        wanted = config->placement_count == 1 ? config->placements[0].name : "default";
+    for (size_t i = 0; i < config->placement_count; i++) {
+        if (strcmp(config->placements[i].name, wanted) == 0)
             config->default_placement = config->placements[i].name;
     }
-    if (rc == 0 && config->default_placement == NULL)
-        rc = document_refuse(w->document, "default_placement", "there is no placement '%s'; add it under placements",
-                             file->default_placement);
+    if (config->default_placement == NULL)
+        rc = document_refuse(w->document, "default_placement",
+                             file->default_placement != NULL ? "there is no placement '%s'; add it under placements"
+                                                             : "is missing and no placement is named '%s'; add it",
+                             wanted);
     return rc;
 }
 

@@ -48,8 +48,8 @@ struct config {
     size_t backend_count;
     struct config_placement *placements;
     size_t placement_count;
-    char *default_placement;
-    unsigned loops; /* 0 in the file: one per core */
+    char *default_placement; /* of new buckets; default the first */
+    unsigned loops;          /* 0 in the file: one per core */
     struct {
         uint64_t body_memory;     /* bytes, default 256 MiB */
         unsigned connections;     /* default 4096 */

@@ -106,7 +106,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING("index", CYAML_FLAG_DEFAULT, struct config_file, index, index_fields),
     CYAML_FIELD_SEQUENCE("backends", REQUIRED, struct config_file, backends, &backend, 1, 64),
     CYAML_FIELD_SEQUENCE("placements", REQUIRED, struct config_file, placements, &placement, 1, 64),
-    TEXT("default_placement", REQUIRED, struct config_file, default_placement, NAME_LENGTH),
+    TEXT("default_placement", OPTIONAL, struct config_file, default_placement, NAME_LENGTH),
     CYAML_FIELD_UINT_PTR("loops", CYAML_FLAG_OPTIONAL, struct config_file, loops),
     CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_OPTIONAL, struct config_file, limits, limits_fields),
     CYAML_FIELD_MAPPING_PTR("encryption", CYAML_FLAG_OPTIONAL, struct config_file, encryption, encryption_fields),

@@ -195,6 +195,8 @@ log: {{level: info, format: json, access: true}}
         env = dict(os.environ, AWS_ENDPOINT_URL=self.endpoint, AWS_ACCESS_KEY_ID=ACCESS_KEY,
                    AWS_SECRET_ACCESS_KEY=SECRET_KEY, AWS_REGION=REGION, AWS_DEFAULT_REGION=REGION,
                    AWS_EC2_METADATA_DISABLED="true", HOME=str(self.folder), XDG_CACHE_HOME=str(self.folder / "cache"))
+        for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR"):  # the machine's own would get in the way
+            env.pop(name, None)
         if self.tls:
             env["AWS_CA_BUNDLE"] = env["SSL_CERT_FILE"] = str(self.folder / "cert.pem")
         return env

@@ -48,7 +48,7 @@ struct config {
     size_t backend_count;
     struct config_placement *placements;
     size_t placement_count;
-    char *default_placement; /* of new buckets; default the first */
+    char *default_placement; /* of new buckets; when absent: the only one, or the one named "default" */
     unsigned loops;          /* 0 in the file: one per core */
     struct {
         uint64_t body_memory;     /* bytes, default 256 MiB */

@@ -126,6 +126,42 @@ static void defaults_are_filled_in(void **state)
     config_free(c);
 }
 
+static void a_default_placement_is_found(void **state)
+{
+    static const char text[] = "listeners: [{address: localhost, port: 0}]\n"
+                               "credentials: credentials.yaml\n"
+                               "keyring: {file: keyring, unlock: {key_file: keyring.key}}\n"
+                               "index: {path: index}\n"
+                               "backends: [{name: a, driver: disk, path: a}]\n"
+                               "placements: [{name: one, backends: [a], write_quorum: 1}]\n"
+                               "limits: {}\n"
+                               "log: {}\n"
+                               "domains: []\n"
+                               "encryption: {\"suite\": \"aegis-256\"}\n";
+    struct config *c;
+    char why[512];
+
+    (void)state;
+    int rc = parse(text, why, &c);
+    assert_string_equal(why, "");
+    assert_int_equal(rc, 0);
+    assert_string_equal(c->default_placement, "one");
+    assert_int_equal(c->domain_count, 0);
+    assert_int_equal(c->limits.connections, 4096);
+    assert_string_equal(c->suite, "aegis-256");
+    config_free(c);
+
+    char two[1024];
+    snprintf(two, sizeof(two), "%.*s, {name: default, backends: [a], write_quorum: 1}]%s",
+             (int)(strstr(text, "]\nlimits") - text), text, strstr(text, "\nlimits"));
+    assert_int_equal(parse(two, why, &c), 0);
+    assert_string_equal(c->default_placement, "default");
+    config_free(c);
+    memcpy(strstr(two, "name: default"), "name: another", 13);
+    assert_int_equal(parse(two, why, &c), ERR_INVALID);
+    assert_non_null(strstr(why, "default_placement: is missing"));
+}
+
 static void every_key_is_taken(void **state)
 {
     static const char text[] =
@@ -358,11 +394,9 @@ static void credentials_of_the_service(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults_are_filled_in),
-        cmocka_unit_test(every_key_is_taken),
-        cmocka_unit_test(each_mistake_is_told_with_line_and_key),
-        cmocka_unit_test(files_that_are_none),
-        cmocka_unit_test(credentials_of_the_service),
+        cmocka_unit_test(defaults_are_filled_in), cmocka_unit_test(a_default_placement_is_found),
+        cmocka_unit_test(every_key_is_taken),     cmocka_unit_test(each_mistake_is_told_with_line_and_key),
+        cmocka_unit_test(files_that_are_none),    cmocka_unit_test(credentials_of_the_service),
     };
 
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -206,6 +207,24 @@ static void removal_frees_blocks_and_is_remembered(void **state)
     assert_int_equal(blob_check(disk, 50, 1000, &again), 0);
 }
 
+/* Bytes between records that a walk cannot make sense of. */
+static uint64_t damage_in(unsigned number)
+{
+    struct segment_scan scan;
+    struct segment_record record;
+    struct stat st;
+    int rc;
+    int fd = open(segment_path(number), O_RDONLY);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(segment_scan_begin(&scan, fd, number, SEGMENT_HEADER_SIZE, (uint64_t)st.st_size), 0);
+    while ((rc = segment_scan_next(&scan, &record)) > 0)
+        continue;
+    assert_int_equal(rc, 0);
+    segment_scan_end(&scan);
+    close(fd);
+    return scan.damaged;
+}
+
 /* Small records have no whole block of their own: the segment is compacted where it stands. */
 static void small_records_are_compacted(void **state)
 {
@@ -224,6 +243,7 @@ static void small_records_are_compacted(void **state)
             assert_int_equal(blob_remove(disk, i, &at[i]), 0);
     }
     assert_true(blocks_of(1) < before / 2);
+    assert_int_equal(damage_in(1), 0);
     for (int round = 0; round < 2; round++) {
         size_t found;
         for (unsigned i = 0; i < COUNT; i++)
@@ -388,6 +408,76 @@ static void no_space(void **state)
     open_sized(SEGMENT);
 }
 
+/* --- a batch that fails in its middle --- */
+
+enum { BATCHED = 4, BATCHED_SIZE = 300000 };
+static int batched_rc[BATCHED];
+static atomic_bool batch_queued;
+
+/* Holds the writer until the others are in the queue. */
+static int waiting_fdatasync(int fd)
+{
+    while (!batch_queued)
+        usleep(100);
+    return fdatasync(fd);
+}
+
+static void put_batched(void *arg)
+{
+    uintptr_t i = (uintptr_t)arg;
+    uint8_t *data = malloc(BATCHED_SIZE + 1);
+    struct block block = {.references = 1, .data = data + 1, .length = BATCHED_SIZE, .capacity = BATCHED_SIZE};
+    struct blob_name name = blob_name_of(i);
+    struct locator at;
+    blob_fill(data + 1, BATCHED_SIZE, i);
+    batched_rc[i] = disk->ops->put(disk, &name, &block, &at);
+    free(data);
+}
+
+static void let_go(void *arg)
+{
+    (void)arg;
+    batch_queued = true;
+}
+
+/* Whole records of a batch that was refused do not come back when a shorter batch is written over its beginning. */
+static void failed_batch_does_not_revive(void **state)
+{
+    (void)state;
+    struct rlimit limit;
+    struct loop *loop;
+    disk->ops->close(disk);
+    open_sized(4 * SEGMENT);
+    batch_queued = false;
+    disk_fdatasync = waiting_fdatasync;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = BATCHED_SIZE * 7 / 2; /* the first, and two and a half of the three behind it */
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(loop_create(&(struct loop_options){.number = 0}, &loop), 0);
+    for (uintptr_t i = 0; i < BATCHED; i++)
+        assert_int_equal(fiber_spawn(loop, put_batched, (void *)i, NULL), 0);
+    assert_int_equal(fiber_spawn(loop, let_go, NULL, NULL), 0);
+    loop_stop(loop);
+    loop_run(loop);
+    loop_free(loop);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    struct stat st;
+    assert_int_equal(stat(segment_path(1), &st), 0);
+    unsigned stored = 0;
+    for (unsigned i = 0; i < BATCHED; i++) {
+        stored += batched_rc[i] == 0;
+        assert_true(batched_rc[i] == 0 || batched_rc[i] == ERR_NOSPC);
+    }
+    assert_in_range(stored, 1, 3);
+    assert_true((uint64_t)st.st_size < (uint64_t)(stored + 1) * BATCHED_SIZE);
+    disk->ops->close(disk);
+    open_sized(4 * SEGMENT);
+    size_t found;
+    assert_int_equal(blob_list(disk, 0, BATCHED, NULL, NULL, &found), 0);
+    assert_int_equal(found, stored);
+}
+
 /* --- many at once --- */
 
 #define WRITERS 32
@@ -450,6 +540,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(emptied_while_active, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_locators, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_sync_is_final, setup, teardown),
+        cmocka_unit_test_setup_teardown(failed_batch_does_not_revive, setup, teardown),
         cmocka_unit_test_setup_teardown(group_commit, setup, teardown),
         cmocka_unit_test_setup_teardown(no_space, setup, teardown),
     };

@@ -81,18 +81,18 @@ static int expect_md5(struct s3_request *r, struct checked_body *body)
 
 static int undo_chunks(struct s3_request *r, struct checked_body *body)
 {
-    static struct aws_chunk_verifier unsigned_chunks;
     struct span text = s3_header(r, "x-amz-decoded-content-length"), announced = SPAN_NONE;
     uint64_t length;
     if (text.ptr == NULL)
         return ERR_LENGTH_REQUIRED;
     if (span_to_u64(text, &length) != 0 || length > INT64_MAX)
         return s3_fail_argument(r, "x-amz-decoded-content-length", text, "Not a number of bytes");
-    struct aws_chunk_verifier *verifier = &unsigned_chunks;
-    if (r->identity.payload != AUTH_PAYLOAD_CHUNKED_UNSIGNED_TRAILER)
+    struct aws_chunk_verifier *verifier = NULL; /* the unsigned form */
+    if (r->identity.payload != AUTH_PAYLOAD_CHUNKED_UNSIGNED_TRAILER) {
         verifier = auth_chunk_verifier(&r->identity, r->arena);
-    if (verifier == NULL)
-        return ERR_NOMEM;
+        if (verifier == NULL)
+            return ERR_NOMEM;
+    }
     if (r->identity.payload != AUTH_PAYLOAD_CHUNKED_SIGNED)
         announced = s3_header(r, "x-amz-trailer");
     int rc = aws_chunked_create(r->arena, body->source, (int64_t)length, announced, verifier, &body->chunked);

@@ -233,7 +233,6 @@ static void log_access(const struct s3_request *r, uint64_t elapsed_ns)
 {
     const char *user = r->identity.who != NULL ? r->identity.who->name : "-";
     struct log_field fields[] = {
-        {.name = "request", .text = span_str(http_request_id(r->exchange))},
         {.name = "peer", .text = span_str(http_peer(r->exchange))},
         {.name = "user", .text = span_str(user)},
         {.name = "operation", .text = span_str(r->operation != NULL ? r->operation->name : "-")},

@@ -174,7 +174,8 @@ int route_find(enum http_method method, const struct s3_target *target, bool has
         *out = row;
         return 0;
     }
-    return S3_METHOD_NOT_ALLOWED;
+    int rc = check_params(level, target);
+    return rc != 0 ? rc : S3_METHOD_NOT_ALLOWED;
 }
 
 #define SUBRESOURCE_NAME "Subresource"

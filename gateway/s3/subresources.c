@@ -1,6 +1,8 @@
 /* The answers of what is never configured here, in the words of S3: clients ask for much of it on their way. */
 #include "base/err.h"
+#include "s3/checked_body.h"
 #include "s3/operations.h"
+#include "s3/xml_in.h"
 #include "s3/xml_out.h"
 
 static const struct {
@@ -59,14 +61,53 @@ int op_get_acl(struct s3_request *r)
     return s3_answer_xml(r, 200, &xml);
 }
 
+/* An ACL in XML. s3cmd puts back after a copy what it got from the source. */
+struct acl {
+    const char *owner;
+    size_t grants, owner_grants;
+    bool owner_is_grantee, full_control;
+};
+
+static int acl_closed(void *arg, unsigned depth, struct span name, struct span text)
+{
+    struct acl *acl = arg;
+    if (depth == 5 && span_eq_str(name, "ID"))
+        acl->owner_is_grantee = span_eq_str(span_trim(text), acl->owner);
+    if (depth == 4 && span_eq_str(name, "Permission"))
+        acl->full_control = span_eq_str(span_trim(text), "FULL_CONTROL");
+    if (depth == 3 && span_eq_str(name, "Grant")) {
+        acl->grants++;
+        acl->owner_grants += acl->owner_is_grantee && acl->full_control;
+        acl->owner_is_grantee = acl->full_control = false;
+    }
+    return 0;
+}
+
+/* 0 if it says what holds anyway: full control for the owner, nothing for others. */
+static int check_acl_body(struct s3_request *r, const char *owner)
+{
+    struct acl acl = {.owner = owner};
+    struct xml_reader reader = {.closed = acl_closed, .arg = &acl};
+    struct buf body;
+    int rc = checked_body_read_all(r, 0, &body);
+    if (rc == 0 && body.len == 0)
+        rc = s3_header(r, "x-amz-acl").len > 0 ? 0 : S3_ACL_NOT_SUPPORTED;
+    else if (rc == 0)
+        rc = xml_in_parse(buf_span(&body), "AccessControlPolicy", &reader);
+    buf_free(&body);
+    if (rc == 0 && acl.grants != acl.owner_grants)
+        rc = S3_ACL_NOT_SUPPORTED;
+    return rc == ERR_SYNTAX ? S3_MALFORMED_XML : rc;
+}
+
 int op_put_acl(struct s3_request *r)
 {
     const char *id, *name;
     int rc = check_resource(r, &id, &name);
     if (rc == 0)
         rc = s3_acl_headers(r);
-    if (rc == 0 && s3_header(r, "x-amz-acl").len == 0)
-        rc = S3_ACL_NOT_SUPPORTED;
+    if (rc == 0)
+        rc = check_acl_body(r, id);
     return rc != 0 ? rc : s3_answer_empty(r, 200);
 }
 

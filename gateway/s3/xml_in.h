@@ -1,5 +1,6 @@
-/* XML from clients: well-formed or refused, no document type, no entities but the five, no network, little depth.
- * Namespaces are ignored: several clients send none. */
+/* XML from clients: well-formed or refused; no document type, no entities but the five, no network, little depth.
+ * Namespaces are ignored: several clients send none. Control bytes that XML 1.0 cannot carry are taken in text, bare
+ * (boto3) and as references (as S3 tells its users to write them): keys may hold them and must be deletable. */
 #ifndef ARCA_S3_XML_IN_H
 #define ARCA_S3_XML_IN_H
 

@@ -86,6 +86,8 @@ static void what_has_no_operation(void **state)
     assert_int_equal(find(HTTP_HEAD, "/b", "uploads", false, &operation), S3_METHOD_NOT_ALLOWED);
     assert_int_equal(find(HTTP_GET, "/b", "session", false, &operation), S3_NOT_IMPLEMENTED);
     assert_int_equal(find(HTTP_GET, "/b/k", "torrent", false, &operation), S3_NOT_IMPLEMENTED);
+    assert_int_equal(find(HTTP_POST, "/b/k", "restore", false, &operation), S3_NOT_IMPLEMENTED);
+    assert_int_equal(find(HTTP_POST, "/b/k", "select&select-type=2", false, &operation), S3_NOT_IMPLEMENTED);
     assert_int_equal(find(HTTP_DELETE, "/b/k", "unheard-of", false, &operation), S3_NOT_IMPLEMENTED);
 }
 

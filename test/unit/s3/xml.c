@@ -93,13 +93,28 @@ static void what_is_refused(void **state)
         "<!DOCTYPE R [<!ENTITY e \"x\">]><R>&e;</R>",
         "<!DOCTYPE R><R></R>",
         "<!DOCTYPE R SYSTEM \"file:///etc/passwd\"><R></R>",
-        "<R>\x01</R>",
+        "<R\x01></R>",
+        "<R>&#0;</R>",
+        "<R>\xf4\x8f\xbc\x81\x01</R>",
         "<R>\xff</R>",
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (parse(span_str(bad[i]), &out) != ERR_SYNTAX)
             fail_msg("%s", bad[i]);
     }
+    buf_free(&out);
+}
+
+/* boto3 sends them bare, others as references. */
+static void control_bytes_of_keys_are_taken(void **state)
+{
+    (void)state;
+    struct buf out = {0};
+    assert_int_equal(parse(SPAN_LITERAL("<R><A>\x01 b\x1f</A><B>&#x1F;&#11;&#xb;&#13;&amp;#1;&#x41;</B></R>"), &out),
+                     0);
+    assert_string_equal((const char *)out.ptr, "2A=\x01 b\x1f;2B=\x1f\x0b\x0b\r&#1;A;1R=;");
+    assert_int_equal(parse(SPAN_LITERAL("<R><A>\xf4\x8f\xbc\x81</A></R>"), &out), 0);
+    assert_string_equal((const char *)out.ptr, "2A=\xf4\x8f\xbc\x81;1R=;");
     buf_free(&out);
 }
 
@@ -139,6 +154,7 @@ int main(void)
         cmocka_unit_test(documents),
         cmocka_unit_test(elements_come_with_depth_and_text),
         cmocka_unit_test(what_is_refused),
+        cmocka_unit_test(control_bytes_of_keys_are_taken),
         cmocka_unit_test(text_has_a_limit),
         cmocka_unit_test(a_callback_ends_the_parse),
     };

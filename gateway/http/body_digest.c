@@ -6,7 +6,7 @@
 #include "http/md5_queue.h"
 
 /* What is read is digested while it is in the cache. */
-#define PIECE ((size_t)128 << 10)
+#define PIECE ((size_t)256 << 10)
 
 struct body_digest {
     struct source source;

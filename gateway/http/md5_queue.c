@@ -6,6 +6,9 @@
 
 /* Less than this is hashed in less time than a fiber is switched. */
 #define WORTH_WAITING 512
+/* For a piece from this size on it pays to look at the sockets once more: what other bodies bring meanwhile is hashed in
+ * the same time. */
+#define WORTH_GATHERING 32768
 
 struct job {
     struct list node;
@@ -18,6 +21,8 @@ struct job {
 /* One a loop, touched on its thread only. */
 static struct queue {
     struct list jobs;
+    size_t count;   /* of jobs */
+    bool gathering; /* a fiber will see to the start */
     struct loop_quiet quiet;
 } queues[LOOPS_MAX];
 
@@ -35,12 +40,25 @@ static void run(void *arg)
             bytes[count] = jobs[count]->bytes;
             count++;
         }
+        queue->count -= count;
         md5_update_lanes(states, bytes, count);
         for (size_t i = 0; i < count; i++) {
             jobs[i]->done = true;
             fiber_wake(jobs[i]->fiber);
         }
     }
+}
+
+/* Lets the loop turn as long as that brings more. */
+static void gather(struct queue *queue)
+{
+    size_t before;
+    queue->gathering = true;
+    do {
+        before = queue->count;
+        fiber_yield();
+    } while (queue->count > before && queue->count < MD5_LANES_MAX);
+    queue->gathering = false;
 }
 
 int md5_queue_update(struct md5_state *state, struct span bytes)
@@ -59,11 +77,18 @@ int md5_queue_update(struct md5_state *state, struct span bytes)
 
     struct job job = {.state = state, .bytes = bytes, .fiber = self};
     list_append(&queue->jobs, &job.node);
-    loop_when_quiet(loop, &queue->quiet);
+    queue->count++;
+    if (bytes.len >= WORTH_GATHERING && !queue->gathering)
+        gather(queue);
+    if (!queue->gathering)
+        loop_when_quiet(loop, &queue->quiet);
     int rc = 0;
     while (!job.done && rc == 0)
         rc = fiber_wait(DEADLINE_NONE);
-    if (!job.done)
+    if (!job.done) {
         list_remove(&job.node);
-    return rc;
+        queue->count--;
+        return rc;
+    }
+    return 0;
 }

@@ -217,7 +217,7 @@ static void keep_alive(void **state)
     char ids[3][17];
     int fd = dial();
     for (int i = 0; i < 3; i++) {
-        say_str(fd, "\r\nGET /x?y HTTP/1.1\r\n" H "\r\n" + (i == 1 ? 0 : 2));
+        say_str(fd, &"\r\nGET /x?y HTTP/1.1\r\n" H "\r\n"[i == 1 ? 0 : 2]);
         reply_of(fd, false, &reply);
         assert_int_equal(reply.status, 200);
         assert_true(span_eq_str(reply.body, "/x?y"));

@@ -22,7 +22,7 @@ struct journal {
     const char *path;
     uint64_t segment_size;
     int fd;
-    struct segment_header header;
+    struct journal_header header;
     uint64_t allocated; /* bytes of the file on disk */
     uint64_t end;       /* where the next batch goes */
     uint64_t sequence;  /* of the next record */
@@ -61,7 +61,7 @@ static int segment_create(struct journal *journal, uint64_t size)
 {
     char file[PATH_SIZE], temporary[PATH_SIZE];
     uint8_t bytes[JOURNAL_HEADER_SIZE];
-    struct segment_header header = {.first = journal->sequence};
+    struct journal_header header = {.first = journal->sequence};
     randombytes_buf(header.salt, sizeof(header.salt));
     memcpy(header.previous, journal->hash, JOURNAL_HASH_SIZE);
     journal_header_encode(&header, bytes);

@@ -18,16 +18,16 @@
 
 /* --- the bytes of a segment (segment.c) --- */
 
-struct segment_header {
+struct journal_header {
     uint64_t first; /* the sequence of its first record */
     uint8_t salt[JOURNAL_SALT_SIZE];
     uint8_t previous[JOURNAL_HASH_SIZE]; /* of the record before it */
 };
-void journal_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE]);
+void journal_header_encode(const struct journal_header *header, uint8_t out[JOURNAL_HEADER_SIZE]);
 /* ERR_FORMAT, ERR_CORRUPT */
-int journal_header_decode(struct span bytes, struct segment_header *out);
+int journal_header_decode(struct span bytes, struct journal_header *out);
 
-struct segment_record {
+struct journal_entry {
     uint64_t sequence;
     uint64_t batch;  /* the sequence of the first record that was synced together with it */
     uint64_t offset; /* in the segment */
@@ -36,20 +36,20 @@ struct segment_record {
     uint8_t hash[JOURNAL_HASH_SIZE]; /* of this record: what the next one names */
 };
 /* Appends one record; `hash` is the predecessor's and becomes its own. Failures stick in `out`. */
-void journal_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
+void journal_record_append(struct buf *out, const struct journal_header *header, uint64_t sequence, uint64_t batch,
                            struct span payload, uint8_t hash[JOURNAL_HASH_SIZE]);
 
 /* Reads records one after the other. */
 struct journal_reader {
     struct span bytes; /* the whole segment */
-    struct segment_header header;
+    struct journal_header header;
     uint64_t sequence; /* that the next record must have */
     uint64_t offset;   /* where it is */
     uint8_t hash[JOURNAL_HASH_SIZE];
 };
 int journal_reader_init(struct journal_reader *reader, struct span bytes);
 /* 0, or ERR_NOT_FOUND: no valid record follows. Then journal_reader_end says why. */
-int journal_reader_next(struct journal_reader *reader, struct segment_record *out);
+int journal_reader_next(struct journal_reader *reader, struct journal_entry *out);
 /* After the last valid record. *torn is the number of bytes up to the last that is not zero. A record that is damaged
  * although something was written after it was synced is ERR_CORRUPT; everything else is the torn tail of the batch that
  * was being written. */
@@ -70,7 +70,7 @@ struct journal_scan {
 /* Where a record was found. */
 struct journal_place {
     const char *segment;
-    const struct segment_record *record;
+    const struct journal_entry *record;
 };
 /* Walks the segments in order and calls `record` for each record whose sequence is greater than or equal to `from`
  * (segments that end before it are not read). Changes nothing. ERR_CORRUPT and ERR_FORMAT are logged with file and

@@ -98,7 +98,7 @@ static int replay_commit(struct replay *replay)
     return txn_commit(&replay->txn);
 }
 
-static int replay_apply(struct replay *replay, const struct segment_record *record)
+static int replay_apply(struct replay *replay, const struct journal_entry *record)
 {
     Arca__Mutation *mutation;
     int rc = 0;
@@ -127,7 +127,7 @@ static int replay_apply(struct replay *replay, const struct segment_record *reco
 static int replay_record(const struct journal_place *place, void *arg)
 {
     struct replay *replay = arg;
-    const struct segment_record *record = place->record;
+    const struct journal_entry *record = place->record;
     bool fits;
     if (record->sequence == replay->meta.sequence)
         fits = memcmp(record->hash, replay->meta.last_hash, META_HASH_SIZE) == 0;

@@ -63,7 +63,7 @@ static int damaged(const char *file, uint64_t offset, const char *what)
 static int scan_records(struct scan *scan, struct journal_reader *reader, const char *file, bool last)
 {
     struct journal_scan *out = scan->out;
-    struct segment_record record;
+    struct journal_entry record;
     if (scan->chained &&
         (reader->sequence != out->sequence + 1 || memcmp(reader->hash, out->hash, JOURNAL_HASH_SIZE) != 0))
         return damaged(file, 0, "does not follow the segment before it");

@@ -61,7 +61,7 @@ static uint32_t header_crc(const uint8_t *bytes)
     return digest_crc32c(crc, bytes + HEADER_FIRST, JOURNAL_HEADER_SIZE - HEADER_FIRST);
 }
 
-void journal_header_encode(const struct segment_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
+void journal_header_encode(const struct journal_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
 {
     memcpy(out + HEADER_MAGIC, SEGMENT_MAGIC, 8);
     put32(out + HEADER_FORMAT, JOURNAL_FORMAT);
@@ -71,7 +71,7 @@ void journal_header_encode(const struct segment_header *header, uint8_t out[JOUR
     put32(out + HEADER_CRC, header_crc(out));
 }
 
-int journal_header_decode(struct span bytes, struct segment_header *out)
+int journal_header_decode(struct span bytes, struct journal_header *out)
 {
     if (bytes.len < JOURNAL_HEADER_SIZE || memcmp(bytes.ptr, SEGMENT_MAGIC, 8) != 0)
         return ERR_CORRUPT;
@@ -88,7 +88,7 @@ int journal_header_decode(struct span bytes, struct segment_header *out)
 /* --- records --- */
 
 /* The salt is secret to clients, so that no object key or header can hold bytes that pass for a record. */
-static uint32_t record_crc(const struct segment_header *header, const uint8_t *record, size_t length)
+static uint32_t record_crc(const struct journal_header *header, const uint8_t *record, size_t length)
 {
     uint32_t crc = digest_crc32c(0, header->salt, JOURNAL_SALT_SIZE);
     crc = digest_crc32c(crc, record, RECORD_CRC);
@@ -100,7 +100,7 @@ static void record_hash(const uint8_t *record, size_t length, uint8_t hash[JOURN
     crypto_generichash(hash, JOURNAL_HASH_SIZE, record, JOURNAL_RECORD_SIZE + length, NULL, 0);
 }
 
-void journal_record_append(struct buf *out, const struct segment_header *header, uint64_t sequence, uint64_t batch,
+void journal_record_append(struct buf *out, const struct journal_header *header, uint64_t sequence, uint64_t batch,
                            struct span payload, uint8_t hash[JOURNAL_HASH_SIZE])
 {
     size_t size = JOURNAL_RECORD_SIZE + padded(payload.len);
@@ -121,7 +121,7 @@ void journal_record_append(struct buf *out, const struct segment_header *header,
 }
 
 /* Whether a record with a right CRC stands at an offset. */
-static bool record_at(const struct journal_reader *reader, uint64_t offset, struct segment_record *out)
+static bool record_at(const struct journal_reader *reader, uint64_t offset, struct journal_entry *out)
 {
     struct span bytes = span_skip(reader->bytes, (size_t)offset);
     if (bytes.len < JOURNAL_RECORD_SIZE || get32(bytes.ptr + RECORD_MAGIC) != RECORD_MAGIC32 ||
@@ -155,7 +155,7 @@ int journal_reader_init(struct journal_reader *reader, struct span bytes)
     return 0;
 }
 
-int journal_reader_next(struct journal_reader *reader, struct segment_record *out)
+int journal_reader_next(struct journal_reader *reader, struct journal_entry *out)
 {
     if (!record_at(reader, reader->offset, out) || out->sequence != reader->sequence || out->batch > out->sequence)
         return ERR_NOT_FOUND;
@@ -176,7 +176,7 @@ int journal_reader_end(const struct journal_reader *reader, uint64_t *torn)
         end--;
     *torn = end - reader->offset;
     /* A batch is synced before the next one is written: a record of a later batch proves that this one was whole once. */
-    struct segment_record later;
+    struct journal_entry later;
     for (uint64_t offset = reader->offset; offset < end; offset += ALIGNMENT)
         if (record_at(reader, offset, &later) && later.batch > reader->sequence)
             return ERR_CORRUPT;

@@ -189,7 +189,7 @@ static int start_engine(struct daemon *daemon)
     int rc = on_first_loop(daemon, create_engine);
     if (rc == ERR_UNSUPPORTED)
         log_error("start", "encryption suite %s: this machine or its libsodium lacks it", daemon->config->suite);
-    else if (rc != 0)
+    else if (rc != 0 && rc != ERR_WRONG_KEY) /* which the engine explains */
         fail("engine", rc);
     return rc;
 }

@@ -200,7 +200,11 @@ int journal_begin(struct journal *journal)
     journal_drop(journal);
     if (journal->readonly)
         return ERR_READONLY;
-    return journal->end < journal->segment_size ? 0 : segment_create(journal, journal->segment_size);
+    if (journal->end < journal->segment_size)
+        return 0;
+    /* Without room for a whole segment, the little that a deletion needs may still fit behind the present one's end. */
+    int rc = segment_create(journal, journal->segment_size);
+    return rc == ERR_NOSPC ? 0 : rc;
 }
 
 int journal_add(struct journal *journal, struct span payload)

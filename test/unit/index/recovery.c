@@ -1,4 +1,6 @@
 /* What an index is after it was closed, killed, or lost power: always what its journal says. */
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include "base/log.h"
 #include "index/durable.h"
@@ -423,6 +425,87 @@ static void test_snapshots(void **state)
     buf_free(&after);
 }
 
+/* --- no room --- */
+
+/* Puts until there is no room for one more; then there is still room to read, and what was acknowledged is there. */
+static void fill_up(void *arg)
+{
+    struct kit *kit = arg;
+    struct index_listing listing;
+    int rc = 0, stored = 0;
+    kit_bucket(kit);
+    while (rc == 0 && stored < 100000) {
+        const char *key = arena_printf(kit->arena, "key-%06d", stored);
+        rc = index_apply(kit->index, kit_put(kit, span_str(key), "etag"));
+        stored += rc == 0;
+    }
+    assert_int_equal(rc, ERR_NOSPC);
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(index_apply(kit->index, kit_put(kit, SPAN_LITERAL("more"), "etag")), ERR_NOSPC);
+    assert_int_equal(index_ready(kit->index), ERR_NOSPC);
+    struct index_list_query query = {.node = kit->bucket, .max = SIZE_MAX};
+    assert_int_equal(index_list(kit->index, &query, kit->arena, &listing), 0);
+    assert_int_equal(listing.count, stored);
+}
+
+static void test_map_full(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit);
+    kit.options.map_size = 512 << 10;
+    kit_open(&kit);
+    on_fiber(fill_up, &kit);
+    size_t stored = keys_now(&kit);
+    kit_close(&kit);
+    kit.options.map_size = KIT_MAP;
+    unlink(kit_path(&kit, "state"));
+    kit_open(&kit);
+    assert_int_equal(keys_now(&kit), stored);
+    on_fiber(put_more, &kit);
+    kit_close(&kit);
+    kit_check(&kit);
+    kit_free(&kit);
+}
+
+static void fail_until_limit(void *arg)
+{
+    struct kit *kit = arg;
+    int rc = 0;
+    for (int i = 1000; rc == 0 && i < 100000; i++) {
+        const char *key = arena_printf(kit->arena, "key-%06d", i);
+        rc = index_apply(kit->index, kit_put(kit, span_str(key), "etag"));
+    }
+    assert_int_not_equal(rc, 0);
+    assert_int_not_equal(index_apply(kit->index, kit_put(kit, SPAN_LITERAL("more"), "etag")), 0);
+}
+
+/* Files may not grow past a limit: neither the journal's next segment nor the view can be written. */
+static void test_file_limit(void **state)
+{
+    (void)state;
+    struct kit kit;
+    struct rlimit before, small = {.rlim_cur = 700 << 10};
+    kit_init(&kit);
+    kit.options.segment_size = 256 << 10;
+    kit_open(&kit);
+    on_fiber(put_hundred, &kit);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    small.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    on_fiber(fail_until_limit, &kit);
+    size_t stored = keys_now(&kit);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    kit_close(&kit);
+    unlink(kit_path(&kit, "state"));
+    kit_open(&kit);
+    assert_int_equal(keys_now(&kit), stored);
+    kit_close(&kit);
+    kit_check(&kit);
+    kit_free(&kit);
+}
+
 /* --- group commit --- */
 
 #define WRITERS 16
@@ -502,6 +585,7 @@ int main(void)
         cmocka_unit_test(test_torn_tail),       cmocka_unit_test(test_damage_refused),
         cmocka_unit_test(test_segments),        cmocka_unit_test(test_lost_journal),
         cmocka_unit_test(test_snapshots),       cmocka_unit_test(test_group_commit),
+        cmocka_unit_test(test_map_full),        cmocka_unit_test(test_file_limit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

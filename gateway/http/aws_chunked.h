@@ -25,7 +25,8 @@ struct aws_chunked;
  * ERR_NOMEM; ERR_SYNTAX when more than 8 trailers are announced. In the arena. */
 int aws_chunked_create(struct arena *arena, struct source *inner, int64_t decoded_length, struct span announced,
                        struct aws_chunk_verifier *verifier, struct aws_chunked **out);
-/* The digest of a signed chunk that the reader left half read. Nothing is held after the end or an error. NULL is fine. */
+/* Releases the digest of a signed chunk that the reader left half read; nothing is held after the end or an error. The
+ * owner calls it. NULL is fine. */
 void aws_chunked_free(struct aws_chunked *chunked);
 struct source *aws_chunked_source(struct aws_chunked *chunked);
 /* A trailer's value after the end was seen; SPAN_NONE if there is none of that name. */

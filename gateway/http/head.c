@@ -28,8 +28,9 @@ static enum http_method method_of(struct span name)
         struct span name;
         enum http_method method;
     } methods[] = {
-        {SPAN_LITERAL("GET"), HTTP_GET},   {SPAN_LITERAL("PUT"), HTTP_PUT},       {SPAN_LITERAL("HEAD"), HTTP_HEAD},
-        {SPAN_LITERAL("POST"), HTTP_POST}, {SPAN_LITERAL("DELETE"), HTTP_DELETE}, {SPAN_LITERAL("OPTIONS"), HTTP_OPTIONS},
+        {SPAN_LITERAL("GET"), HTTP_GET},       {SPAN_LITERAL("PUT"), HTTP_PUT},
+        {SPAN_LITERAL("HEAD"), HTTP_HEAD},     {SPAN_LITERAL("POST"), HTTP_POST},
+        {SPAN_LITERAL("DELETE"), HTTP_DELETE}, {SPAN_LITERAL("OPTIONS"), HTTP_OPTIONS},
     };
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
         if (span_eq(name, methods[i].name))
@@ -37,7 +38,7 @@ static enum http_method method_of(struct span name)
     return HTTP_OTHER;
 }
 
-/* Origin form in visible ASCII. '#' has no place in a target (RFC 9112 3.2.1), and readers differ about what it cuts. */
+/* Origin form in visible ASCII. '#' has no place in a target (RFC 9112 3.2.1): readers differ about what it cuts. */
 static bool is_target(struct span target)
 {
     if (target.len == 0 || target.ptr[0] != '/')
@@ -140,7 +141,7 @@ static int check_framing(struct http_request *out, int *status)
     out->chunked = framing.codings == 1;
     if (framing.hosts != 1 || !is_host(out->host))
         return refuse(status, 400);
-    /* An expectation of an HTTP/1.0 client is ignored, and there is nothing to wait for without a body (RFC 9110 10.1.1). */
+    /* An HTTP/1.0 client's expectation is ignored, and without a body there is nothing to wait for (RFC 9110 10.1.1). */
     if (framing.expects && !out->http_1_0 && (framing.expects > 1 || !framing.expect_valid))
         return refuse(status, 417);
     out->expect_continue = framing.expects && !out->http_1_0 && (out->chunked || out->content_length > 0);

@@ -1,5 +1,5 @@
-/* The header section by llhttp, strict: with none of its lenient flags. Apart from head.c, because the two have the same
- * names for methods. */
+/* The header section by llhttp, strict: with none of its lenient flags. Apart from head.c, because the two have the
+ * same names for methods. */
 #include <llhttp.h>
 #include <stdbool.h>
 #include "http/head.h"

@@ -1,8 +1,9 @@
 /* HTTP/1.1 as this server speaks it: strict in what it takes. A request is an exchange: its head parsed, its body a
  * source, its answer written through http_answer_*. The rules (RFC 9112; refused with 400 unless said otherwise): exactly
- * one Host; no Transfer-Encoding together with Content-Length; no Transfer-Encoding but "chunked"; no bare CR or LF; no
- * obs-fold; origin-form targets only; a line of 8 KiB and a head of 64 KiB at most (431; 414 for the request line); HTTP/1.0
- * is served without keep-alive and without chunked answers. */
+ * one Host; no Transfer-Encoding together with Content-Length, none with HTTP/1.0, and none but "chunked" (501); one
+ * Content-Length at most; no bare CR or LF, no control bytes, no obs-fold; targets in origin form, of visible ASCII without
+ * '#'; a line of 8 KiB, 200 headers and a head of 64 KiB at most (431; 414 for the request line); no expectation but
+ * 100-continue (417); HTTP/1.1 or 1.0 (505). HTTP/1.0 is served without keep-alive and without chunked answers. */
 #ifndef ARCA_HTTP_HTTP_H
 #define ARCA_HTTP_HTTP_H
 
@@ -40,7 +41,7 @@ size_t http_header_count(const struct http_request *request, const char *name);
 
 /* Parses a complete head (through its empty line). Everything is checked; the spans point into `head`, which the caller
  * keeps. Pure: the fuzz target's entry. *status gets the HTTP status to refuse with.
- * 0, ERR_SYNTAX, ERR_TOO_LARGE, ERR_UNSUPPORTED (501 or 505), ERR_NOMEM. */
+ * 0, ERR_SYNTAX, ERR_TOO_LARGE, ERR_UNSUPPORTED (501, 505 or 417), ERR_NOMEM. */
 int http_parse_head(struct span head, struct arena *arena, struct http_request *out, int *status);
 
 struct http_exchange;
@@ -81,7 +82,8 @@ int http_answer_write(struct http_exchange *exchange, const struct span *spans, 
 int http_answer_flush(struct http_exchange *exchange) SUSPENDS;
 /* All in one: begin, the body, end. */
 int http_answer(struct http_exchange *exchange, int status, struct span body) SUSPENDS;
-/* The answer cannot be completed: the connection is closed without its proper end, so that the client sees it. */
+/* The answer cannot be completed: the connection is closed without its proper end, so that the client sees it (but for a
+ * body without length to an HTTP/1.0 client, whose end is the connection's). */
 void http_answer_abort(struct http_exchange *exchange);
 
 int http_answer_status(const struct http_exchange *exchange);     /* 0 before begin */

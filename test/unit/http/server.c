@@ -73,6 +73,10 @@ static void handle(struct http_exchange *exchange, void *arg)
     } else if (span_eq_str(request->path, "/long")) {
         http_answer_begin(exchange, 200, 3);
         assert_int_not_equal(0, http_answer_write(exchange, &SPAN_LITERAL("more"), 1));
+    } else if (span_eq_str(request->path, "/abort")) {
+        stream(exchange);
+        http_answer_abort(exchange);
+        assert_int_equal(ERR_CLOSED, http_answer_write(exchange, &SPAN_LITERAL("more"), 1));
     } else if (span_eq_str(request->path, "/nothing")) {
         return;
     } else if (span_eq_str(request->path, "/204")) {
@@ -452,6 +456,12 @@ static void handlers_gone_wrong(void **state)
     fd = dial();
     say_str(fd, "GET /long HTTP/1.1\r\n" H "\r\n");
     assert_true(at_end(fd));
+    hang_up(fd);
+    fd = dial();
+    say_str(fd, "GET /abort HTTP/1.1\r\n" H "\r\n");
+    while (receive_more(fd))
+        ;
+    assert_string_equal(strstr(inbox, "\r\n\r\n") + 4, "12\r\nabcdefghijklmnopqr\r\n2\r\nab\r\n");
     hang_up(fd);
     fd = dial();
     say_str(fd, "GET /nothing HTTP/1.1\r\n" H "\r\n");

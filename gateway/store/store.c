@@ -285,15 +285,14 @@ int store_remove_extent(struct store *store, Arca__Replica *const *replicas, siz
 static int placement_ready(const struct placement *placement, char *why, size_t why_size) SUSPENDS
 {
     unsigned healthy = 0;
-    int rc = ERR_UNAVAILABLE;
+    int rc = 0;
     struct backend_health health;
-    why[0] = '\0';
     for (size_t i = 0; i < placement->count; i++) {
         struct backend *backend = placement->backends[i];
         int probed = backend->ops->probe(backend, &health);
         if (probed == 0 && health.state == BACKEND_HEALTHY) {
             healthy++;
-        } else if (why[0] == '\0') {
+        } else if (rc == 0) {
             rc = probed == 0 && health.state == BACKEND_READONLY ? ERR_READONLY : ERR_UNAVAILABLE;
             snprintf(why, why_size, "backend %s: %s", backend->name, probed == 0 ? health.why : err_text(probed));
         }

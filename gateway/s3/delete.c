@@ -156,7 +156,8 @@ static int answer_deleted(struct s3_request *r, const struct delete_list *list, 
     struct buf xml = {0};
     xml_begin(&xml, "DeleteResult");
     for (size_t i = 0; i < list->count; i++) {
-        if (results[i] == 0 && list->quiet)
+        /* A key with control bytes would make the whole answer unreadable to boto3: better one line less. */
+        if (results[i] == 0 && (list->quiet || !xml_carries(list->entries[i].key)))
             continue;
         const char *element = results[i] == 0 ? "Deleted" : "Error";
         xml_open(&xml, element);

@@ -139,18 +139,23 @@ int s3_acl_headers(struct s3_request *r)
     return 0;
 }
 
+/* What not every XML reader takes is left out: a client that cannot read an error takes it for another one. */
+static void error_text(struct buf *xml, const char *name, struct span text)
+{
+    if (text.len > 0 && xml_carries(text))
+        xml_text(xml, name, text);
+}
+
 static void error_body(struct s3_request *r, const struct s3_error_row *row, struct buf *xml)
 {
     buf_append(xml, SPAN_LITERAL("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>"));
     xml_str(xml, "Code", row->code);
     xml_str(xml, "Message", r->message != NULL ? r->message : row->message);
     for (size_t i = 0; i < r->detail_count; i++)
-        xml_text(xml, r->details[i].name, r->details[i].value);
-    if (r->target.bucket.len > 0)
-        xml_text(xml, "BucketName", r->target.bucket);
-    if (r->target.key.len > 0)
-        xml_text(xml, "Key", r->target.key);
-    xml_text(xml, "Resource", r->http->path);
+        error_text(xml, r->details[i].name, r->details[i].value);
+    error_text(xml, "BucketName", r->target.bucket);
+    error_text(xml, "Key", r->target.key);
+    error_text(xml, "Resource", r->http->path);
     xml_str(xml, "RequestId", http_request_id(r->exchange));
     xml_str(xml, "HostId", HOST_ID);
     xml_close(xml, "Error");

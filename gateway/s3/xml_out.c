@@ -89,6 +89,16 @@ void xml_escape(struct buf *out, struct span text)
     out->len += (size_t)(at - start);
 }
 
+bool xml_carries(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        uint8_t c = text.ptr[i];
+        if (c < 0x20 && c != '\t' && c != '\n' && c != '\r')
+            return false;
+    }
+    return true;
+}
+
 void xml_text(struct buf *out, const char *name, struct span text)
 {
     xml_open(out, name);

@@ -13,6 +13,8 @@ void xml_open(struct buf *out, const char *name);
 void xml_close(struct buf *out, const char *name);
 
 void xml_escape(struct buf *out, struct span text);
+/* Whether every reader takes it: no bytes that XML 1.0 has no form for. */
+bool xml_carries(struct span text);
 void xml_text(struct buf *out, const char *name, struct span text);
 void xml_str(struct buf *out, const char *name, const char *text);
 void xml_u64(struct buf *out, const char *name, uint64_t value);

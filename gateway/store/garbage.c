@@ -149,16 +149,6 @@ static int left_open(struct garbage *garbage, struct orphans *orphans) SUSPENDS
     return 0;
 }
 
-static bool is_under(const struct orphans *orphans, const struct blob_name *name)
-{
-    for (size_t i = 0; i < orphans->lease_count; i++) {
-        if (span_starts(span_of(name->bytes, BLOB_NAME_SIZE),
-                        span_of(orphans->leases[i].data, orphans->leases[i].len)))
-            return true;
-    }
-    return false;
-}
-
 /* Whether the index has a replica with just this locator: 1, 0, or an error. */
 static int is_named(struct garbage *garbage, const struct backend *backend, const struct blob_entry *entry) SUSPENDS
 {
@@ -199,7 +189,7 @@ static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct
         for (size_t i = 0; i < orphans->batch->count; i++) {
             const struct blob_entry *entry = &orphans->batch->entries[i];
             orphans->seen++;
-            if (!is_under(orphans, &entry->name))
+            if (memcmp(entry->name.bytes, garbage->own_lease, LEASE_SIZE) == 0)
                 continue;
             if ((rc = is_named(garbage, backend, entry)) < 0)
                 return rc;
@@ -228,7 +218,8 @@ static int close_leases(struct garbage *garbage, const struct orphans *orphans) 
     return apply(garbage, &mutation);
 }
 
-/* Leases are closed only after all backends were scanned, so that what fails is done again. */
+/* A lease that another process left open tells of a crash. Then all blobs are compared, not only that lease's: a power loss
+ * may also have undone removals of blobs that the index forgot long ago. Leases are closed only after all backends were scanned, so that what fails is done again. */
 static int scan_orphans(struct garbage *garbage) SUSPENDS
 {
     struct orphans orphans = {0};

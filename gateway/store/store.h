@@ -40,7 +40,7 @@ int store_ready(struct store *store, char *why, size_t why_size) SUSPENDS;
 
 /* --- garbage --- */
 /* A background fiber that removes what nobody refers to: blobs in the index's garbage table once they are older than the
- * grace, and after a start that followed a crash, whatever backends hold under a lease that was left open and no blob row
+ * grace, and after a start that followed a crash (another process left a lease open), whatever backends hold and no row
  * names. */
 struct garbage;
 /* `own_lease` is the id of the lease that this process opened: blobs under it may be on their way into the index and are not

@@ -253,20 +253,24 @@ static void collects_garbage(void **state)
 static void removes_orphans(void **state)
 {
     (void)state;
-    uint8_t lost[16], mine[16];
-    struct locator lost_at, mine_at, twice_at, cut_at;
+    static const uint8_t closed[8] = "closed..";
+    uint8_t lost[16], mine[16], undone[16];
+    struct locator lost_at, mine_at, undone_at, twice_at, cut_at;
     leases_open = true;
     make_row(0, LEFT, 1, false);
     make_row(1, LEFT, 2, false);
     make_id(lost, LEFT, 100);
     make_id(mine, OWN, 100);
+    make_id(undone, closed, 100);
     store_blob(lost, 0, &lost_at);
+    store_blob(undone, 0, &undone_at);          /* its removal was undone by a power loss */
     store_blob(mine, 0, &mine_at);              /* on its way into the index */
     store_blob(rows[0].id, 0, &twice_at);       /* of a retry: the row names the other copy */
     store_blob(rows[1].id, 2, &cut_at);         /* an extent that the row does not have */
     run_once();
     assert_false(leases_open);
     assert_false(there(lost, 0, &lost_at));
+    assert_false(there(undone, 0, &undone_at));
     assert_false(there(rows[0].id, 0, &twice_at));
     assert_false(there(rows[1].id, 2, &cut_at));
     assert_true(there(mine, 0, &mine_at));

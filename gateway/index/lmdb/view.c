@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -9,6 +10,7 @@
 #define MAP_SIZE_DEFAULT (1ULL << 40)
 #define MAP_SIZE_LEAST   (1ULL << 30)
 #define READERS_MAX      (2 * LOOPS_MAX)
+#define DISK_FULL        (8U << 20) /* bytes left that one transaction may have wanted */
 
 struct view {
     MDB_env *env;
@@ -197,12 +199,22 @@ int view_write(struct view *view, struct txn *txn)
     return view_error(mdb_txn_begin(view->env, NULL, 0, &txn->mdb));
 }
 
+/* LMDB reports a short write, which is what a full disk answers first, as EIO. */
+static bool disk_full(MDB_env *env)
+{
+    struct statvfs st;
+    int fd;
+    return mdb_env_get_fd(env, &fd) == 0 && fstatvfs(fd, &st) == 0 && st.f_bavail * st.f_frsize < DISK_FULL;
+}
+
 /* LMDB frees a write transaction's cursors with it. */
 int txn_commit(struct txn *txn)
 {
     MDB_txn *mdb = txn->mdb;
+    MDB_env *env = txn->view->env;
     memset(txn, 0, sizeof(*txn));
-    return view_error(mdb_txn_commit(mdb));
+    int rc = view_error(mdb_txn_commit(mdb));
+    return rc == ERR_IO && disk_full(env) ? ERR_NOSPC : rc;
 }
 
 void txn_abort(struct txn *txn)

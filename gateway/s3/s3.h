@@ -11,7 +11,7 @@ struct engine;
 struct s3_options {
     struct auth *auth;
     struct engine *engine;
-    const char *region;  /* all strings are borrowed: they outlive the s3 */
+    const char *region; /* all strings are borrowed: they outlive the s3 */
     char *const *domains; /* virtual-host style below these */
     size_t domain_count;
     bool access_log;

@@ -205,7 +205,7 @@ static int dump_record(const struct journal_record *record, void *arg)
     buf_append_str(out, dump->json ? "}}\n" : "\n");
     if (out->failed != 0)
         return out->failed;
-    return fwrite(out->ptr, 1, out->len, stdout) == out->len ? 0 : ERR_IO;
+    return fwrite(out->ptr, 1, out->len, stdout) == out->len ? 0 : ERR_CLOSED;
 }
 
 int journal_dump_command(const struct request *request)
@@ -223,7 +223,7 @@ int journal_dump_command(const struct request *request)
         path = config->index_path;
     }
     int rc = stat(path, &st) == 0 ? index_journal_dump(path, dump_record, &dump, &torn) : ERR_NOT_FOUND;
-    int status = rc == 0 ? EXIT_FINE : trouble("%s: %s", path, err_text(rc));
+    int status = rc == 0 ? EXIT_FINE : trouble("%s: %s", rc == ERR_CLOSED ? "standard output" : path, err_text(rc));
     if (rc == 0 && torn > 0)
         fprintf(stderr, "the journal ends with %" PRIu64 " bytes that are no whole record; a start cuts them off\n",
                 torn);

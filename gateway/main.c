@@ -1,5 +1,5 @@
-/* arcad: opens everything, runs the loops, and ends in order. Signals are blocked in every thread and taken one by one by
- * the main thread, which does nothing else while the daemon serves. */
+/* arcad: opens everything, runs the loops, and ends in order. Signals are blocked in every thread and taken one by one
+ * by the main thread, which does nothing else while the daemon serves. */
 #include <errno.h>
 #include <getopt.h>
 #include <sched.h>
@@ -459,29 +459,39 @@ static bool same(const char *a, const char *b)
     return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+static bool same_listeners(const struct config *a, const struct config *b)
+{
+    if (a->listener_count != b->listener_count || a->admin_port != b->admin_port)
+        return false;
+    for (size_t i = 0; i < a->listener_count; i++) {
+        const struct config_listener *x = &a->listeners[i], *y = &b->listeners[i];
+        if (!same(x->address, y->address) || x->port != y->port || !same(x->certificate, y->certificate) ||
+            !same(x->key, y->key))
+            return false;
+    }
+    return same(a->admin_address, b->admin_address);
+}
+
+static bool same_placements(const struct config *a, const struct config *b)
+{
+    return a->backend_count == b->backend_count && a->placement_count == b->placement_count &&
+           same(a->default_placement, b->default_placement);
+}
+
 /* Says which changes of the file take effect only with a restart. */
 static void tell_unapplied(const struct config *now, const struct config *new)
 {
-    bool listeners = now->listener_count == new->listener_count && same(now->admin_address, new->admin_address) &&
-                     now->admin_port == new->admin_port;
-    for (size_t i = 0; listeners && i < now->listener_count; i++) {
-        const struct config_listener *a = &now->listeners[i], *b = &new->listeners[i];
-        listeners = same(a->address, b->address) && a->port == b->port && same(a->certificate, b->certificate) &&
-                    same(a->key, b->key);
-    }
-    bool placements = now->backend_count == new->backend_count && now->placement_count == new->placement_count &&
-                      same(now->default_placement, new->default_placement);
     const struct {
         const char *key;
         bool same;
     } keys[] = {
-        {"listeners, admin", listeners},
+        {"listeners, admin", same_listeners(now, new)},
         {"region", same(now->region, new->region)},
         {"domains", now->domain_count == new->domain_count},
         {"credentials (the path)", same(now->credentials_file, new->credentials_file)},
         {"keyring", same(now->keyring_file, new->keyring_file)},
         {"index", same(now->index_path, new->index_path)},
-        {"backends, placements", placements},
+        {"backends, placements", same_placements(now, new)},
         {"loops", now->loops == new->loops},
         {"limits", memcmp(&now->limits, &new->limits, sizeof(now->limits)) == 0},
         {"encryption", same(now->suite, new->suite)},
@@ -598,8 +608,10 @@ static int usage(FILE *out, int status)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"check-config", no_argument, NULL, 'k'},
-        {"version", no_argument, NULL, 'v'},      {"help", no_argument, NULL, 'h'},
+        {"config", required_argument, NULL, 'c'},
+        {"check-config", no_argument, NULL, 'k'},
+        {"version", no_argument, NULL, 'v'},
+        {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
     struct daemon daemon = {0};

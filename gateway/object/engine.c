@@ -119,8 +119,8 @@ static int bind_keyring(struct engine *engine, struct arena *arena) SUSPENDS
     return engine_apply(engine, &mutation);
 }
 
-static int rewrap(struct engine *engine, Arca__BucketKey **keys, size_t count, uint8_t (*wrapped)[WRAPPED_KEY_SIZE])
-    SUSPENDS
+static int rewrap(struct engine *engine, Arca__BucketKey **keys, size_t count,
+                  uint8_t (*wrapped)[WRAPPED_KEY_SIZE]) SUSPENDS
 {
     for (size_t i = 0; i < count; i++) {
         Arca__BucketKey *key = keys[i];

@@ -17,8 +17,8 @@ struct engine {
     _Atomic uint64_t next_blob;
     atomic_bool unaccounted; /* a backend may hold what neither the index nor its garbage names */
     pthread_mutex_t keys_lock;
-    struct key_slot *keys;   /* open addressing; grows with the buckets in use, nothing is evicted */
-    size_t keys_size;        /* a power of two */
+    struct key_slot *keys; /* open addressing; grows with the buckets in use, nothing is evicted */
+    size_t keys_size;      /* a power of two */
     size_t keys_used;
 };
 

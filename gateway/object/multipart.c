@@ -219,8 +219,8 @@ int upload_complete(struct engine *engine, struct arena *arena, struct upload_co
 {
     Arca__Upload *upload;
     Arca__Object *object = complete->object;
-    int rc = index_upload_get(engine->options.index, complete->bucket->uploads_node, complete->key,
-                              complete->upload_id, arena, &upload);
+    int rc = index_upload_get(engine->options.index, complete->bucket->uploads_node, complete->key, complete->upload_id,
+                              arena, &upload);
     if (rc != 0)
         return rc;
     object->etag = arena_alloc(arena, ETAG_SIZE);

@@ -57,8 +57,7 @@ void object_delete_all(struct engine *engine, struct arena *arena, const Arca__B
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        delete_init(bucket, keys[i], preconditions != NULL ? preconditions[i] : NULL, &all[i].delete,
-                    &all[i].mutation);
+        delete_init(bucket, keys[i], preconditions != NULL ? preconditions[i] : NULL, &all[i].delete, &all[i].mutation);
         mutations[i] = &all[i].mutation;
     }
     index_apply_all(engine->options.index, mutations, count, results);

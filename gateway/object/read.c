@@ -23,7 +23,7 @@ struct object_reader {
     struct arena *arena;
     const Arca__Object *object;
     const Arca__Blob *only; /* NULL for empty and multipart objects */
-    uint64_t next, end; /* in the object: the next byte to fetch, and where to stop */
+    uint64_t next, end;     /* in the object: the next byte to fetch, and where to stop */
     /* the blob that `next` is in */
     const Arca__Blob *blob;
     uint64_t blob_offset; /* in the object */
@@ -104,8 +104,8 @@ static int enter_part(struct object_reader *r) SUSPENDS
     return ERR_CORRUPT;
 }
 
-/* Sees to it that r->blob is the one that has the next byte. An object's only blob is entered as late as this because many
- * who open an object never read it. */
+/* Sees to it that r->blob is the one that has the next byte. An object's only blob is entered as late as this because
+ * many who open an object never read it. */
 static int enter(struct object_reader *r) SUSPENDS
 {
     if (r->blob != NULL && r->next - r->blob_offset < r->blob->size)
@@ -211,8 +211,8 @@ static int open_window(const struct object_reader *r, const struct window *windo
 }
 
 /* From the first replica whose bytes verify. */
-static int read_window(struct object_reader *r, const struct window *window, uint8_t *data, struct chunk *chunk)
-    SUSPENDS
+static int read_window(struct object_reader *r, const struct window *window, uint8_t *data,
+                       struct chunk *chunk) SUSPENDS
 {
     Arca__Replica **replicas;
     size_t count;
@@ -304,8 +304,8 @@ void object_reader_range(struct object_reader *reader, uint64_t offset, uint64_t
     reader->end = length < size - reader->next ? reader->next + length : size;
 }
 
-/* The next chunk becomes the current one; it has no spans at the end. No block is held while waiting for one: readers do
- * not wait for each other in a circle. */
+/* The next chunk becomes the current one; it has no spans at the end. No block is held while waiting for one: readers
+ * do not wait for each other in a circle. */
 static int advance(struct object_reader *r, int64_t deadline_ms) SUSPENDS
 {
     int rc = 0;

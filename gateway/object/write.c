@@ -6,8 +6,8 @@
 #include "object/engine_private.h"
 #include "store/store.h"
 
-/* A body on its way into the store. At most two blocks: one being filled, one being stored. While it waits for a block, it
- * holds none but the one that is on its way out, so that writers never wait for each other in a circle. */
+/* A body on its way into the store. At most two blocks: one being filled, one being stored. While it waits for a block,
+ * it holds none but the one that is on its way out, so that writers never wait for each other in a circle. */
 struct body_write {
     struct engine *engine;
     struct arena *arena;
@@ -92,8 +92,8 @@ static int fill_segment(struct body_write *w, struct block *block, uint64_t n, u
     return rc;
 }
 
-/* Reads up to `room` bytes and seals them. A segment is sealed when the next one is there, since the last one carries the
- * final flag. *plain is 0 when the source has no more. */
+/* Reads up to `room` bytes and seals them. A segment is sealed when the next one is there, since the last one carries
+ * the final flag. *plain is 0 when the source has no more. */
 static int fill_extent(struct body_write *w, struct block *block, uint64_t room, uint64_t *plain) SUSPENDS
 {
     struct extent_sealer sealer;
@@ -109,8 +109,7 @@ static int fill_extent(struct body_write *w, struct block *block, uint64_t room,
     for (uint64_t n = 1; got > 0; n++, got = next) {
         *plain += got;
         next = 0;
-        if (got == ENVELOPE_SEGMENT && *plain < room &&
-            (rc = fill_segment(w, block, n, room - *plain, &next)) != 0)
+        if (got == ENVELOPE_SEGMENT && *plain < room && (rc = fill_segment(w, block, n, room - *plain, &next)) != 0)
             break;
         extent_seal_segment(&sealer, got, next == 0);
     }
@@ -142,8 +141,8 @@ static int next_extent(struct body_write *w, struct block **out, bool *last) SUS
     if (w->source->length >= 0 && (uint64_t)w->source->length - w->blob.size < room)
         room = (uint64_t)w->source->length - w->blob.size;
     if (room > 0) {
-        rc = block_create(w->engine->options.budget,
-                          (size_t)envelope_extent_size(w->engine->options.suite, room), w->deadline_ms, &block);
+        rc = block_create(w->engine->options.budget, (size_t)envelope_extent_size(w->engine->options.suite, room),
+                          w->deadline_ms, &block);
         if (rc == 0)
             rc = fill_extent(w, block, room, &plain);
     }
@@ -181,8 +180,8 @@ static int store_flying(void *arg) SUSPENDS
     return store_extent(w, w->flying, w->flying_extent);
 }
 
-/* Every extent but the last is stored while the next one is filled. The last goes at once, beside the one before it: they
- * share a sync. */
+/* Every extent but the last is stored while the next one is filled. The last goes at once, beside the one before it:
+ * they share a sync. */
 static int send_extent(struct body_write *w, struct block *block, bool last) SUSPENDS
 {
     Arca__Extent *extent;
@@ -339,8 +338,8 @@ static int commit_part(struct body_write *w, struct part_put *put) SUSPENDS
 int part_put(struct engine *engine, struct arena *arena, struct part_put *put) SUSPENDS
 {
     Arca__Upload *upload;
-    int rc = index_upload_get(engine->options.index, put->bucket->uploads_node, put->key, put->upload_id, arena,
-                              &upload);
+    int rc =
+        index_upload_get(engine->options.index, put->bucket->uploads_node, put->key, put->upload_id, arena, &upload);
     if (rc == 0 && upload->completed_etag[0] != '\0')
         rc = ERR_NO_SUCH_UPLOAD;
     if (rc != 0)

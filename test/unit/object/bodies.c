@@ -4,7 +4,7 @@
 /* --- what goes in comes out --- */
 
 static const uint64_t SIZES[] = {
-    0,          1,      100,        SEGMENT - 1,    SEGMENT,        SEGMENT + 1,         8 * SEGMENT, 8 * SEGMENT + 1,
+    0,          1,      100,        SEGMENT - 1,    SEGMENT,         SEGMENT + 1, 8 * SEGMENT, 8 * SEGMENT + 1,
     EXTENT - 1, EXTENT, EXTENT + 1, 2 * EXTENT - 1, 3 * EXTENT + 77, 20 * EXTENT,
 };
 
@@ -26,8 +26,8 @@ static void sizes(void *arg)
 static void ranges(void *arg)
 {
     const uint64_t size = 3 * EXTENT + 5 * SEGMENT + 77;
-    const uint64_t edges[] = {0,          SEGMENT,         8 * SEGMENT,          9 * SEGMENT, EXTENT,
-                              2 * EXTENT, 2 * EXTENT + SEGMENT, 3 * EXTENT + 5 * SEGMENT, size};
+    const uint64_t edges[] = {
+        0, SEGMENT, 8 * SEGMENT, 9 * SEGMENT, EXTENT, 2 * EXTENT, 2 * EXTENT + SEGMENT, 3 * EXTENT + 5 * SEGMENT, size};
     const uint64_t lengths[] = {1, 2, SEGMENT, SEGMENT + 2, 8 * SEGMENT, EXTENT, EXTENT + 2, size};
     (void)arg;
     make_all();
@@ -208,8 +208,12 @@ static void seal_refuses(void *arg)
     for (uint64_t size = 0; size <= 2 * EXTENT; size += EXTENT) {
         struct test_source source = body_of(1, size, true);
         Arca__Object object = ARCA__OBJECT__INIT;
-        struct object_put put = {.bucket = fx.bucket, .key = SPAN_LITERAL("key"), .object = &object,
-                                 .body = &source.source, .seal = {refuse, NULL}, .size_max = 100 * EXTENT,
+        struct object_put put = {.bucket = fx.bucket,
+                                 .key = SPAN_LITERAL("key"),
+                                 .object = &object,
+                                 .body = &source.source,
+                                 .seal = {refuse, NULL},
+                                 .size_max = 100 * EXTENT,
                                  .deadline_ms = DEADLINE_NONE};
         assert_int_equal(object_put(fx.engine, fx.arena, &put), ERR_BAD_CHECKSUM);
         assert_all_noted();

@@ -59,12 +59,12 @@ static void buckets(void *arg)
     assert_int_equal(bucket_create(fx.engine, fx.arena, SPAN_LITERAL("x"), SPAN_LITERAL("nowhere"),
                                    SPAN_LITERAL("owner"), SPAN_LITERAL("Owner")),
                      ERR_NOT_FOUND);
-    assert_int_equal(bucket_create(fx.engine, fx.arena, SPAN_LITERAL("b"), SPAN_NONE, SPAN_LITERAL("owner"),
-                                   SPAN_LITERAL("Owner")),
-                     ERR_BUCKET_OWNED);
-    assert_int_equal(bucket_create(fx.engine, fx.arena, SPAN_LITERAL("b"), SPAN_NONE, SPAN_LITERAL("other"),
-                                   SPAN_LITERAL("Other")),
-                     ERR_BUCKET_EXISTS);
+    assert_int_equal(
+        bucket_create(fx.engine, fx.arena, SPAN_LITERAL("b"), SPAN_NONE, SPAN_LITERAL("owner"), SPAN_LITERAL("Owner")),
+        ERR_BUCKET_OWNED);
+    assert_int_equal(
+        bucket_create(fx.engine, fx.arena, SPAN_LITERAL("b"), SPAN_NONE, SPAN_LITERAL("other"), SPAN_LITERAL("Other")),
+        ERR_BUCKET_EXISTS);
     assert_string_equal(fx.bucket->placement, "single");
     assert_int_equal(put_pattern("key", 1, 1), 0);
     assert_int_equal(bucket_delete(fx.engine, fx.arena, SPAN_LITERAL("b")), ERR_BUCKET_NOT_EMPTY);

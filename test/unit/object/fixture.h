@@ -17,12 +17,12 @@
 #include "on_fiber.h"
 #include "store/store.h"
 
-#define UNUSED      __attribute__((unused))
-#define EXTENT      ((uint64_t)1 << 20)
-#define SEGMENT     ((uint64_t)ENVELOPE_SEGMENT)
-#define BACKENDS    2
-#define SPANS       3
-#define IN_MS(ms)   (clock_monotonic_ms() + (ms))
+#define UNUSED    __attribute__((unused))
+#define EXTENT    ((uint64_t)1 << 20)
+#define SEGMENT   ((uint64_t)ENVELOPE_SEGMENT)
+#define BACKENDS  2
+#define SPANS     3
+#define IN_MS(ms) (clock_monotonic_ms() + (ms))
 
 static char fixture_path[64];
 
@@ -59,7 +59,8 @@ static void name_paths(void)
         snprintf(fx.paths[i], sizeof(fx.paths[i]), "%s/%s", fixture_path, names[i]);
     for (int i = 0; i < BACKENDS; i++) {
         fx.backend_names[i] = (char *)names[i];
-        fx.backends[i] = (struct config_backend){.name = (char *)names[i], .driver = (char *)"disk", .path = fx.paths[i]};
+        fx.backends[i] =
+            (struct config_backend){.name = (char *)names[i], .driver = (char *)"disk", .path = fx.paths[i]};
     }
     fx.placements[0] = (struct config_placement){(char *)"single", fx.backend_names, 1, 1};
     fx.placements[1] = (struct config_placement){(char *)"double", fx.backend_names, 2, 2};
@@ -95,7 +96,8 @@ UNUSED static int setup(void **state)
     const char *tmp = getenv("TMPDIR");
     (void)state;
     memset(&fx, 0, sizeof(fx));
-    snprintf(fixture_path, sizeof(fixture_path), "%s/arca-object-XXXXXX", tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
+    snprintf(fixture_path, sizeof(fixture_path), "%s/arca-object-XXXXXX",
+             tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
     assert_non_null(mkdtemp(fixture_path));
     log_setup(LOG_ERROR, LOG_TEXT);
     assert_int_equal(crypto_init(), 0);
@@ -296,11 +298,11 @@ UNUSED static size_t garbage_count(size_t *extents)
 }
 
 /* A cmocka test that runs the function of that name on a fiber. */
-#define TEST(name)                                                                                                     \
-    static void test_##name(void **state)                                                                              \
-    {                                                                                                                  \
-        (void)state;                                                                                                   \
-        on_fiber(name, NULL);                                                                                          \
+#define TEST(name)                        \
+    static void test_##name(void **state) \
+    {                                     \
+        (void)state;                      \
+        on_fiber(name, NULL);             \
     }
 
 #endif

@@ -86,15 +86,25 @@ static int put_part(uint32_t number, uint64_t at, uint64_t size)
     up.parts[up.count].etag = up.etags[up.count];
     up.list[up.count] = &up.parts[up.count];
     up.count++;
-    struct part_put put = {.bucket = fx.bucket, .key = SPAN_LITERAL("key"), .upload_id = up.id, .part = &part,
-                           .body = &source.source, .seal = {describe_part, NULL}, .deadline_ms = DEADLINE_NONE};
+    struct part_put put = {.bucket = fx.bucket,
+                           .key = SPAN_LITERAL("key"),
+                           .upload_id = up.id,
+                           .part = &part,
+                           .body = &source.source,
+                           .seal = {describe_part, NULL},
+                           .deadline_ms = DEADLINE_NONE};
     return part_put(fx.engine, fx.arena, &put);
 }
 
 static int complete_with(struct span checksum, uint64_t size, Arca__Object *object)
 {
-    struct upload_complete complete = {.bucket = fx.bucket, .key = SPAN_LITERAL("key"), .upload_id = up.id,
-                                       .parts = up.list, .part_count = up.count, .checksum = checksum, .size = size,
+    struct upload_complete complete = {.bucket = fx.bucket,
+                                       .key = SPAN_LITERAL("key"),
+                                       .upload_id = up.id,
+                                       .parts = up.list,
+                                       .part_count = up.count,
+                                       .checksum = checksum,
+                                       .size = size,
                                        .object = object};
     arca__object__init(object);
     return upload_complete(fx.engine, fx.arena, &complete);

@@ -127,7 +127,9 @@ int checked_body_open(struct s3_request *r, enum digest_kind wanted, unsigned fl
 void checked_body_close(struct checked_body *body)
 {
     body_digest_free(body->digest);
+    aws_chunked_free(body->chunked);
     body->digest = NULL;
+    body->chunked = NULL;
 }
 
 int checked_body_described(void *arg, char **etag, Arca__Checksum ***checksums, size_t *count)

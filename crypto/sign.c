@@ -22,14 +22,6 @@ struct canonical_header {
     size_t position; /* equal names keep the order they came in */
 };
 
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static bool unreserved(uint8_t c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
@@ -46,8 +38,8 @@ static uint8_t *recode(uint8_t *out, struct span in, bool plus_is_space, uint8_t
         uint8_t c = in.ptr[i];
 
         if (c == '%') {
-            int high = i + 2 < in.len ? hex_digit(in.ptr[i + 1]) : -1;
-            int low = i + 2 < in.len ? hex_digit(in.ptr[i + 2]) : -1;
+            int high = i + 2 < in.len ? text_hex_digit(in.ptr[i + 1]) : -1;
+            int low = i + 2 < in.len ? text_hex_digit(in.ptr[i + 2]) : -1;
 
             if (high < 0 || low < 0)
                 return NULL;

@@ -14,20 +14,12 @@ void text_hex(struct span bytes, char *out)
     *out = '\0';
 }
 
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 int text_unhex(struct span hex, uint8_t *out, size_t out_len)
 {
     if (hex.len % 2 != 0 || hex.len / 2 != out_len)
         return ERR_SYNTAX;
     for (size_t i = 0; i < out_len; i++) {
-        int high = hex_value(hex.ptr[2 * i]), low = hex_value(hex.ptr[2 * i + 1]);
+        int high = text_hex_digit(hex.ptr[2 * i]), low = text_hex_digit(hex.ptr[2 * i + 1]);
         if (high < 0 || low < 0)
             return ERR_SYNTAX;
         out[i] = (uint8_t)(high << 4 | low);

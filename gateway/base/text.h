@@ -7,6 +7,15 @@
 #include "base/buf.h"
 #include "base/span.h"
 
+/* The value of a hex digit, either case; -1 for any other byte. */
+static inline int text_hex_digit(uint8_t c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
 /* `out` has 2 * bytes.len + 1 chars; lower case. */
 void text_hex(struct span bytes, char *out);
 /* Exactly 2 * out_len digits, either case. ERR_SYNTAX. */

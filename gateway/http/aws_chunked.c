@@ -91,11 +91,10 @@ static int parse_size(struct span digits, uint64_t *size)
     if (digits.len == 0 || digits.len > 16)
         return ERR_SYNTAX;
     for (size_t i = 0; i < digits.len; i++) {
-        uint8_t c = digits.ptr[i];
-        uint64_t value = c >= '0' && c <= '9' ? (uint64_t)(c - '0') : (uint64_t)((c | 0x20) - 'a') + 10;
-        if (value > 15 || *size >> 59 != 0)
+        int digit = text_hex_digit(digits.ptr[i]);
+        if (digit < 0 || *size >> 59 != 0)
             return ERR_SYNTAX;
-        *size = *size << 4 | value;
+        *size = *size << 4 | (uint64_t)digit;
     }
     return 0;
 }

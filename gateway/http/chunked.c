@@ -1,14 +1,7 @@
 #include "http/chunked.h"
 
 #include "base/err.h"
-
-static int hex_value(uint8_t c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
+#include "base/text.h"
 
 static bool is_text(uint8_t c)
 {
@@ -17,7 +10,7 @@ static bool is_text(uint8_t c)
 
 static int in_size(struct chunked *chunked, uint8_t c)
 {
-    int digit = hex_value(c);
+    int digit = text_hex_digit(c);
     if (digit >= 0) {
         if (chunked->state == CHUNKED_SIZE)
             chunked->size = chunked->digits = 0;

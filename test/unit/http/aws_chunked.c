@@ -112,6 +112,8 @@ static const struct {
     {"x\r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},
     {"-3\r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},
     {"+3\r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},
+    {"`\r\n123456789\r\n0\r\n\r\n", 9, NULL, NULL, ERR_SYNTAX},
+    {"@\r\n123456789\r\n0\r\n\r\n", 9, NULL, NULL, ERR_SYNTAX},
     {"3 \r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},
     {"ffffffffffffffff\r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},
     {"10000000000000003\r\nabc\r\n", 3, NULL, NULL, ERR_SYNTAX},

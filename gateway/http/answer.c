@@ -205,8 +205,8 @@ static void write_prelude(struct http_exchange *exchange)
 static bool must_close(const struct http_exchange *exchange)
 {
     const struct body *body = &exchange->body;
-    bool unread = !body->ended && (body->invite || body->rc != 0 ||
-                                   (!body->is_chunked && body->chunked.remaining > DISCARD_MAX));
+    bool unread = body->invite || (!body->ended && (body->rc != 0 || (!body->is_chunked &&
+                                                                      body->chunked.remaining > DISCARD_MAX)));
     return !exchange->request.keep_alive || unread || conn_draining(exchange->conn);
 }
 

@@ -62,7 +62,8 @@ static int next_chunk(struct http_exchange *exchange)
 }
 
 /* A client that waits for 100 Continue has sent nothing yet, unless it lost its patience. After the answer's head an
- * interim one would be a second answer. */
+ * interim one would be a second answer. It is sent for an empty body as well: botocore takes a final answer that comes
+ * without it for the answer to its next request. */
 static int invite(struct http_exchange *exchange)
 {
     static const char text[] = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -76,7 +77,7 @@ static int invite(struct http_exchange *exchange)
 static int fill(struct http_exchange *exchange, uint8_t *dst, size_t capacity, size_t *got)
 {
     struct body *body = &exchange->body;
-    int rc = body->invite && !body->ended ? invite(exchange) : 0;
+    int rc = body->invite ? invite(exchange) : 0;
     while (rc == 0 && *got < capacity && !body->ended) {
         uint64_t remaining = body->chunked.remaining;
         if (remaining == 0) {

@@ -141,10 +141,11 @@ static int check_framing(struct http_request *out, int *status)
     out->chunked = framing.codings == 1;
     if (framing.hosts != 1 || !is_host(out->host))
         return refuse(status, 400);
-    /* An HTTP/1.0 client's expectation is ignored, and without a body there is nothing to wait for (RFC 9110 10.1.1). */
+    /* An HTTP/1.0 client's expectation is ignored, and without a body there is nothing to wait for (RFC 9110 10.1.1); an
+     * empty one counts, because botocore waits for it. */
     if (framing.expects && !out->http_1_0 && (framing.expects > 1 || !framing.expect_valid))
         return refuse(status, 417);
-    out->expect_continue = framing.expects && !out->http_1_0 && (out->chunked || out->content_length > 0);
+    out->expect_continue = framing.expects && !out->http_1_0 && (out->chunked || out->content_length >= 0);
     out->keep_alive = !out->http_1_0 && !framing.close;
     return 0;
 }

@@ -95,7 +95,7 @@ def test_empty_object_and_missing(arca, bucket, tmp_path):
     arca.s3cmd("get", f"s3://{bucket}/empty", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == b""
     missing = arca.s3cmd("get", f"s3://{bucket}/nothing", tmp_path / "n", check=False)
-    assert missing.returncode != 0 and "404" in missing.stderr
+    assert missing.returncode != 0 and "does not exist" in missing.stderr
 
 
 @pytest.mark.parametrize("region", ["eu-central-1"])

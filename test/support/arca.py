@@ -189,7 +189,8 @@ log: {{level: info, format: json, access: true}}
         return boto3.client(service, endpoint_url=self.endpoint, aws_access_key_id=access_key,
                             aws_secret_access_key=secret_key, region_name=REGION,
                             verify=str(self.folder / "cert.pem") if self.tls else None,
-                            config=botocore.config.Config(s3=s3, retries=retries, **config))
+                            config=botocore.config.Config(**{"s3": s3, "retries": retries, "signature_version": "s3v4",
+                                                             **config}))
 
     def env(self):
         env = dict(os.environ, AWS_ENDPOINT_URL=self.endpoint, AWS_ACCESS_KEY_ID=ACCESS_KEY,
@@ -225,7 +226,8 @@ log: {{level: info, format: json, access: true}}
         if not config.exists():
             config.write_text(f"[arca]\ntype = s3\nprovider = Other\naccess_key_id = {ACCESS_KEY}\n"
                               f"secret_access_key = {SECRET_KEY}\nendpoint = {self.endpoint}\nregion = {REGION}\n")
-        return self.run("rclone", "--config", config, *args, **kwargs)
+        ca = ["--ca-cert", self.folder / "cert.pem"] if self.tls else []
+        return self.run("env", "-u", "AWS_CA_BUNDLE", "rclone", "--config", config, *ca, *args, **kwargs)
 
 
 def arcactl(*args, check=True, **kwargs):

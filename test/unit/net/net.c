@@ -127,7 +127,7 @@ static const struct conn_service service = {on_readable, on_refuse, NULL};
 static struct loop *loops[LOOPS];
 static struct listener *listener;
 static struct tls *tls;
-static char folder[64], certificate_file[96], key_file[96];
+static char folder[4096], certificate_file[4200], key_file[4200];
 
 static void start(int connections_max, int64_t idle_ms, bool with_tls)
 {
@@ -623,7 +623,7 @@ static int make_folder(void **state)
 {
     (void)state;
     const char *top = getenv("TMPDIR");
-    snprintf(folder, sizeof(folder), "%.40s/arca-net-XXXXXX", top != NULL ? top : "/tmp");
+    snprintf(folder, sizeof(folder), "%.4000s/arca-net-XXXXXX", top != NULL ? top : "/tmp");
     if (mkdtemp(folder) == NULL)
         return -1;
     snprintf(certificate_file, sizeof(certificate_file), "%s/cert.pem", folder);

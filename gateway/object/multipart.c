@@ -79,7 +79,6 @@ static int etag_of_parts(const struct upload_complete *complete, char out[ETAG_S
 struct whole {
     enum digest_kind kind; /* DIGEST_NONE: no checksum */
     bool full;             /* of all bytes, else of the parts' checksums */
-    bool too_small;        /* a part before the last; told when no part is missing */
     uint64_t size;
     uint8_t crc[DIGEST_MAX];
     struct digest *digest;
@@ -107,13 +106,13 @@ static int add_part(struct whole *whole, const struct upload_complete *complete,
     if (part->number != complete->parts[i]->number ||
         !span_eq(span_str(part->etag), span_str(complete->parts[i]->etag)))
         return ERR_INVALID_PART;
-    whole->too_small = whole->too_small || (part->size < PART_SIZE_MIN && i + 1 < complete->part_count);
     if (__builtin_add_overflow(whole->size, part->size, &whole->size) || whole->size > OBJECT_SIZE_MAX)
         return ERR_TOO_LARGE;
     return whole->kind != DIGEST_NONE ? add_checksum(whole, part, i == 0) : 0;
 }
 
-/* Walks the upload's parts beside the client's list, a page at a time. Parts that are not listed are passed over. */
+/* Walks the upload's parts beside the client's list, a page at a time. Parts that are not listed are passed over. Sizes
+ * of parts are judged by the index, when it applies the completion. */
 static int walk_parts(struct engine *engine, const struct upload_complete *complete, struct whole *whole) SUSPENDS
 {
     struct arena *page = arena_create(PAGE_LIMIT);
@@ -137,7 +136,7 @@ static int walk_parts(struct engine *engine, const struct upload_complete *compl
         }
     }
     arena_free(page);
-    return rc == 0 && whole->too_small ? ERR_PART_TOO_SMALL : rc;
+    return rc;
 }
 
 /* The object's checksum, compared with the client's. */

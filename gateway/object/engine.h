@@ -17,7 +17,6 @@
 struct store;
 struct engine;
 
-#define PART_SIZE_MIN   (5ULL << 20) /* all but the last: docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 #define PART_SIZE_MAX   (5ULL << 30)
 #define OBJECT_SIZE_MAX (5ULL << 40)
 #define PART_NUMBER_MAX 10000

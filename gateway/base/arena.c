@@ -114,9 +114,11 @@ void *arena_alloc(struct arena *arena, size_t size)
 {
     size_t rounded;
     struct chunk *chunk = arena->last;
-    if (__builtin_add_overflow(size, ALIGNMENT - 1, &rounded) || size > arena->limit - arena->used)
+    if (__builtin_add_overflow(size, ALIGNMENT - 1, &rounded))
         return NULL;
     rounded = rounded > ALIGNMENT ? rounded & ~(ALIGNMENT - 1) : ALIGNMENT;
+    if (rounded > arena->limit - arena->used)
+        return NULL;
     if (rounded > chunk->size - chunk->used) {
         chunk = grow(arena, rounded);
         if (chunk == NULL)
@@ -124,7 +126,7 @@ void *arena_alloc(struct arena *arena, size_t size)
     }
     uint8_t *place = chunk->data + chunk->used;
     chunk->used += rounded;
-    arena->used += size;
+    arena->used += rounded;
     ASAN_UNPOISON(place, size);
     return place;
 }

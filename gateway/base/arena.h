@@ -28,7 +28,7 @@ char *arena_printf(struct arena *arena, const char *format, ...) __attribute__((
 /* For protobuf-c: lives as long as the arena; its free does nothing. */
 struct ProtobufCAllocator *arena_protobuf(struct arena *arena);
 
-/* Bytes handed out so far. */
+/* Bytes handed out so far, with what aligns them. */
 size_t arena_used(const struct arena *arena);
 
 #endif

@@ -10,7 +10,7 @@
 
 #define PAGE        ((size_t)4096)
 #define MAP_FROM    ((size_t)128 << 10) /* mapped from here on; below it malloc's memory is good enough */
-#define CACHE_BYTES ((size_t)64 << 20)  /* of a loop */
+#define CACHE_BYTES ((size_t)64 << 20)  /* that a loop keeps; all together as much as the budget at most */
 #define STEPS       16                  /* size classes in a doubling, so that at most 1/16 is wasted */
 #define CLASSES     (STEPS * 11)        /* 4 KiB to 64 MiB */
 
@@ -38,6 +38,7 @@ struct budget {
     pthread_mutex_t mutex;
     size_t limit, used;
     struct list waiters; /* oldest first, of all loops */
+    atomic_size_t kept;  /* bytes, of all loops */
     struct loop_share shares[LOOPS_MAX];
 };
 
@@ -212,6 +213,14 @@ static void unkeep(struct loop_share *share, struct memory *memory)
     list_remove(&memory->same);
     list_remove(&memory->age);
     share->kept -= memory->size;
+    atomic_fetch_sub_explicit(&share->budget->kept, memory->size, memory_order_relaxed);
+    metrics_add(METRIC_BODY_MEMORY_KEPT, -(int64_t)memory->size);
+}
+
+static bool keeps_too_much(const struct loop_share *share)
+{
+    size_t kept = atomic_load_explicit(&share->budget->kept, memory_order_relaxed);
+    return share->kept > CACHE_BYTES || (share->kept > 0 && kept > share->budget->limit);
 }
 
 static void keep(struct loop_share *share, struct memory *memory, size_t class)
@@ -219,8 +228,10 @@ static void keep(struct loop_share *share, struct memory *memory, size_t class)
     list_append(share->classes[class].next, &memory->same); /* the newest is the first to be used again */
     list_append(&share->ages, &memory->age);
     share->kept += memory->size;
+    atomic_fetch_add_explicit(&share->budget->kept, memory->size, memory_order_relaxed);
+    metrics_add(METRIC_BODY_MEMORY_KEPT, (int64_t)memory->size);
     ASAN_POISON(memory->block.data, memory->size);
-    while (share->kept > CACHE_BYTES) {
+    while (keeps_too_much(share)) {
         struct memory *oldest = LIST_ENTRY(share->ages.next, struct memory, age);
         unkeep(share, oldest);
         memory_free(oldest);

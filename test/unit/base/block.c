@@ -208,6 +208,43 @@ static void loops_share_the_budget(void **state)
     buf_free(&text);
 }
 
+static int64_t kept_bytes(void)
+{
+    static const struct span name = SPAN_LITERAL("\narca_body_memory_kept_bytes ");
+    struct buf text = {0};
+    uint64_t bytes = UINT64_MAX;
+    metrics_render(&text);
+    ptrdiff_t at = span_find(buf_span(&text), name);
+    assert_true(at >= 0);
+    struct span digits;
+    span_split(span_skip(buf_span(&text), (size_t)at + name.len), '\n', &digits);
+    assert_int_equal(span_to_u64(digits, &bytes), 0);
+    buf_free(&text);
+    return (int64_t)bytes;
+}
+
+static void use_many_sizes(void *arg)
+{
+    (void)arg;
+    int64_t most = 0;
+    for (size_t size = 3 * MIB; size <= 8 * MIB; size += MIB / 2) {
+        block_unref(get(size));
+        most = kept_bytes() > most ? kept_bytes() : most;
+    }
+    assert_true(most > 0);
+    assert_true(most <= (int64_t)(8 * MIB));
+}
+
+static void kept_memory_is_bounded_by_the_budget(void **state)
+{
+    (void)state;
+    on_fiber(use_many_sizes, NULL);
+    budget_free(budget);
+    assert_int_equal(kept_bytes(), 0);
+    budget = budget_create(8 * MIB);
+    assert_non_null(budget);
+}
+
 static void keep_one(void *arg)
 {
     *(struct block **)arg = get(2 * MIB);
@@ -230,6 +267,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(blocks_are_given_in_order, make_budget, drop_budget),
         cmocka_unit_test_setup_teardown(who_gives_up_lets_the_next_ones_by, make_budget, drop_budget),
         cmocka_unit_test_setup_teardown(loops_share_the_budget, make_budget, drop_budget),
+        cmocka_unit_test_setup_teardown(kept_memory_is_bounded_by_the_budget, make_budget, drop_budget),
         cmocka_unit_test_setup_teardown(any_thread_may_drop_the_last_reference, make_budget, drop_budget),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

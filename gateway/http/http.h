@@ -82,8 +82,8 @@ int http_answer_write(struct http_exchange *exchange, const struct span *spans, 
 int http_answer_flush(struct http_exchange *exchange) SUSPENDS;
 /* All in one: begin, the body, end. */
 int http_answer(struct http_exchange *exchange, int status, struct span body) SUSPENDS;
-/* The answer cannot be completed: the connection is closed without its proper end, so that the client sees it (but for a
- * body without length to an HTTP/1.0 client, whose end is the connection's). */
+/* The answer cannot be completed: the connection is closed without its proper end, so that the client sees it (reset, if
+ * the body of an HTTP/1.0 answer would end with the connection). */
 void http_answer_abort(struct http_exchange *exchange);
 
 int http_answer_status(const struct http_exchange *exchange);     /* 0 before begin */

@@ -206,6 +206,12 @@ static void serve_one(struct http_exchange *exchange)
     arena_reset(exchange->arena);
 }
 
+/* Without length and chunks an answer ends with the connection: only a reset tells that this one was not completed. */
+static bool would_look_complete(const struct answer *answer)
+{
+    return answer->rc != 0 && answer->status != 0 && answer->length < 0 && !answer->chunked && !answer->bodyless;
+}
+
 static void serve(void *arg)
 {
     struct http_exchange *exchange = arg;
@@ -217,9 +223,11 @@ static void serve(void *arg)
         if (count % PIPELINE_TURN == 0)
             fiber_yield();
     }
-    bool close = exchange->close;
+    bool close = exchange->close, reset = would_look_complete(&exchange->answer);
     exchange_give(exchange);
-    if (close)
+    if (reset)
+        conn_reset(conn);
+    else if (close)
         conn_close(conn);
     else
         conn_idle(conn);

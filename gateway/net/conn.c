@@ -338,19 +338,36 @@ void conn_expire(struct conn *conn)
         conn_close(conn);
 }
 
-/* Closing a socket with unread bytes resets it, and the reset may overtake the answer that the peer has not read yet.
- * So only sending ends at first, unless nothing was being said. */
-void conn_close(struct conn *conn)
+/* False if the service has let go of it already. */
+static bool let_go(struct conn *conn)
 {
-    bool was_idle = conn->state == CONN_IDLE;
     if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSED)
-        return;
+        return false;
     list_remove(&conn->link);
     if (conn->release != NULL)
         conn->release(conn->data);
     conn->release = NULL;
     conn->data = NULL;
     conn->watcher = NULL;
+    return true;
+}
+
+void conn_reset(struct conn *conn)
+{
+    const struct linger now = {.l_onoff = 1, .l_linger = 0};
+    if (!let_go(conn))
+        return;
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    destroy(conn);
+}
+
+/* Closing a socket with unread bytes resets it, and the reset may overtake the answer that the peer has not read yet.
+ * So only sending ends at first, unless nothing was being said. */
+void conn_close(struct conn *conn)
+{
+    bool was_idle = conn->state == CONN_IDLE;
+    if (!let_go(conn))
+        return;
     if (conn->ssl != NULL && conn->handshaken && !conn->tls_broken) {
         ERR_clear_error();
         SSL_shutdown(conn->ssl);

@@ -48,6 +48,8 @@ void conn_idle(struct conn *conn);
  * not be touched afterwards. A peer that may still be sending is listened to for a second, so that no reset destroys an
  * answer on its way. */
 void conn_close(struct conn *conn);
+/* The same for a peer that would take an orderly end for the end of what it was sent: it gets a reset instead. */
+void conn_reset(struct conn *conn);
 bool conn_draining(const struct conn *conn);
 
 /* One pointer for the service (its parser state, pipelined bytes); `release` frees it when the connection closes. */

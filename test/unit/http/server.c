@@ -1,6 +1,7 @@
 /* The server over loopback sockets: a loop thread serves, the test is a client that blocks (for 10 s at most). */
 #include "unit.h"
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
@@ -447,6 +448,14 @@ static void old_version(void **state)
     reply_of(fd, false, &reply);
     assert_true(has(&reply, "Connection: close"));
     assert_true(at_end(fd));
+    hang_up(fd);
+    /* An answer that ends with the connection and was not completed must not look like one that was. */
+    fd = dial();
+    say_str(fd, "GET /abort HTTP/1.0\r\n" H "\r\n");
+    ssize_t n;
+    while ((n = recv(fd, inbox, sizeof(inbox), 0)) > 0)
+        ;
+    assert_true(n < 0 && errno == ECONNRESET);
     hang_up(fd);
 }
 

@@ -6,11 +6,11 @@
 #include <stdlib.h>
 #include "auth/claim.h"
 #include "auth/signing_keys.h"
+#include "auth/sigv2.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/text.h"
 
-#define SKEW_SECONDS   900 /* docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: RequestTimeTooSkewed */
 #define SIGNED_MAX     128 /* names in SignedHeaders */
 #define UNSIGNED_VALUE "UNSIGNED-PAYLOAD"
 
@@ -102,9 +102,9 @@ static int classify_payload(struct span text, struct auth_identity *out)
     return span_starts(text, SPAN_LITERAL("STREAMING-AWS4-ECDSA-")) ? ERR_UNSUPPORTED : ERR_INVALID;
 }
 
-/* What the canonical request has in the place of the payload's hash. The signed chunks of a presigned request would
- * need a seed that its query does not give, and its unsigned ones have been a way around the signature elsewhere: a
- * presigned body is plain. */
+/* What the canonical request has in the place of the payload's hash. The signed chunks of a presigned request, or of
+ * one with a V2 signature, would need a seed that is not there, and its unsigned ones have been a way around the
+ * signature elsewhere: such a body is plain. */
 static int find_payload(const struct claim *claim, const struct claim_headers *headers, struct auth_identity *out,
                         struct span *text)
 {
@@ -124,7 +124,7 @@ static int find_payload(const struct claim *claim, const struct claim_headers *h
     if (rc != 0)
         return rc;
     bool chunked = out->payload != AUTH_PAYLOAD_SHA256 && out->payload != AUTH_PAYLOAD_UNSIGNED;
-    if (claim->kind == CLAIM_QUERY && chunked)
+    if (claim->kind != CLAIM_HEADER && claim->kind != CLAIM_NONE && chunked)
         return ERR_INVALID;
     if (claim->kind == CLAIM_NONE && chunked && out->payload != AUTH_PAYLOAD_CHUNKED_UNSIGNED_TRAILER)
         return ERR_INVALID;
@@ -158,11 +158,11 @@ static int find_time(const struct claim *claim, const struct claim_headers *head
 
 static int check_time(const struct claim *claim, int64_t seconds, int64_t now)
 {
-    if (seconds - now > SKEW_SECONDS)
+    if (seconds - now > AUTH_SKEW_SECONDS)
         return ERR_SKEWED;
     if (claim->kind == CLAIM_QUERY)
         return now - seconds > (int64_t)claim->expires ? ERR_EXPIRED : 0;
-    return now - seconds > SKEW_SECONDS ? ERR_SKEWED : 0;
+    return now - seconds > AUTH_SKEW_SECONDS ? ERR_SKEWED : 0;
 }
 
 /* --- signed headers --- */
@@ -301,8 +301,24 @@ static int verify_claim(struct auth *auth, const struct http_request *request, c
     return check_signature(auth, claim, &signable, arena, out);
 }
 
-int auth_verify(struct auth *auth, const struct http_request *request, struct arena *arena, int64_t now_wall_ms,
-                struct auth_identity *out)
+static int verify_v2_claim(const struct http_request *request, struct span host_bucket, const struct claim *claim,
+                           const struct claim_headers *headers, struct arena *arena, int64_t now_wall_ms,
+                           struct auth_identity *out)
+{
+    struct span payload;
+    int rc = find_payload(claim, headers, out, &payload);
+
+    if (rc != 0)
+        return rc;
+    out->presigned = claim->kind == CLAIM_V2_QUERY;
+    out->who = credentials_find(out->set, claim->access_key);
+    if (out->who == NULL)
+        return ERR_NO_SUCH_ACCESS_KEY;
+    return sigv2_check(request, host_bucket, claim, headers, out->who, arena, now_wall_ms / 1000);
+}
+
+int auth_verify(struct auth *auth, const struct http_request *request, struct span host_bucket, struct arena *arena,
+                int64_t now_wall_ms, struct auth_identity *out)
 {
     struct claim_headers headers;
     struct claim claim;
@@ -318,7 +334,10 @@ int auth_verify(struct auth *auth, const struct http_request *request, struct ar
         out->set = credentials_ref(auth->set);
         pthread_mutex_unlock(&auth->lock);
     }
-    rc = verify_claim(auth, request, &claim, &headers, arena, now_wall_ms, out);
+    if (claim.kind == CLAIM_V2_HEADER || claim.kind == CLAIM_V2_QUERY)
+        rc = verify_v2_claim(request, host_bucket, &claim, &headers, arena, now_wall_ms, out);
+    else
+        rc = verify_claim(auth, request, &claim, &headers, arena, now_wall_ms, out);
     if (rc != 0)
         auth_release(out);
     return rc;

@@ -1,5 +1,6 @@
 /* Who is asking: verifies the request's signature. SigV4 in the Authorization header and in the query (presigned);
- * docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. */
+ * docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-authenticating-requests.html. Both forms of SigV2 too, as presigned
+ * URLs of boto3 and aws-cli for us-east-1 still have it; sigv2.h. */
 #ifndef ARCA_AUTH_AUTH_H
 #define ARCA_AUTH_AUTH_H
 
@@ -24,7 +25,7 @@ void auth_free(struct auth *auth);
 
 enum auth_payload {
     AUTH_PAYLOAD_SHA256,                   /* a hex digest that the body must match */
-    AUTH_PAYLOAD_UNSIGNED,                 /* UNSIGNED-PAYLOAD, and all presigned requests without a digest */
+    AUTH_PAYLOAD_UNSIGNED,                 /* UNSIGNED-PAYLOAD, and all presigned and SigV2 requests without a digest */
     AUTH_PAYLOAD_CHUNKED_SIGNED,           /* STREAMING-AWS4-HMAC-SHA256-PAYLOAD */
     AUTH_PAYLOAD_CHUNKED_SIGNED_TRAILER,   /* ...-TRAILER */
     AUTH_PAYLOAD_CHUNKED_UNSIGNED_TRAILER, /* STREAMING-UNSIGNED-PAYLOAD-TRAILER */
@@ -40,20 +41,24 @@ struct auth_identity {
     const char *region;      /* for ERR_WRONG_REGION: the region to use */
 };
 
-/* Verifies the head against `now_wall_ms`. Any thread; the arena is used for scratch. On failure `out` holds nothing to
+#define AUTH_SKEW_SECONDS 900 /* docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: RequestTimeTooSkewed */
+
+/* Verifies the head against `now_wall_ms`. `host_bucket` is the bucket that the Host header names, as it stands there,
+ * or SPAN_NONE (path style): SigV2 signs it. Any thread; the arena is used for scratch. On failure `out` holds nothing to
  * release, but `region` is set. Order and codes as S3:
- *   ERR_INVALID             credentials in the header and in the query, a presigned chunked body, x-amz-content-sha256
- *                           missing, repeated or unknown
- *   ERR_UNSUPPORTED         SigV2, SigV4A, other schemes
+ *   ERR_INVALID             two kinds of credentials, a chunked body that is presigned or SigV2, x-amz-content-sha256
+ *                           missing (SigV4), repeated or unknown; what SigV2 signs is ambiguous
+ *   ERR_UNSUPPORTED         SigV4A, other schemes
  *   ERR_AUTH_HEADER, ERR_AUTH_QUERY    malformed; a scope that is not S3's; a date in it that is not the request's
  *   ERR_WRONG_REGION, ERR_NO_SUCH_ACCESS_KEY
- *   ERR_DENIED              no date; host or an x-amz-* header is not signed; a signed header is absent
+ *   ERR_DENIED              no date; host or an x-amz-* header is not signed; a signed header is absent; half of a
+ *                           SigV2 query
  *   ERR_SKEWED              more than 15 minutes off (a presigned request: not valid yet)
  *   ERR_EXPIRED             presigned
  *   ERR_SIGNATURE, ERR_SYNTAX (a broken %-escape), ERR_NOMEM
  * All comparisons of secrets are constant-time. */
-int auth_verify(struct auth *auth, const struct http_request *request, struct arena *arena, int64_t now_wall_ms,
-                struct auth_identity *out);
+int auth_verify(struct auth *auth, const struct http_request *request, struct span host_bucket, struct arena *arena,
+                int64_t now_wall_ms, struct auth_identity *out);
 void auth_release(struct auth_identity *identity); /* wipes the chain's key */
 
 /* A verifier for the identity's signed chunks; NULL functions for the unsigned form. In the arena, and it uses the

@@ -73,6 +73,14 @@ static bool is_signature(struct span signature)
 
 /* --- Authorization --- */
 
+/* AWS ACCESS_KEY:SIGNATURE */
+static int parse_v2_header(struct span rest, struct claim *out)
+{
+    out->kind = CLAIM_V2_HEADER;
+    out->signature = span_split(rest, ':', &out->access_key);
+    return out->signature.len > 0 && out->access_key.len > 0 ? 0 : ERR_AUTH_HEADER;
+}
+
 /* AWS4-HMAC-SHA256 Credential=..., SignedHeaders=..., Signature=...; the spaces behind the commas may be missing. */
 static int parse_header(const struct claim_headers *headers, struct claim *out)
 {
@@ -88,6 +96,8 @@ static int parse_header(const struct claim_headers *headers, struct claim *out)
 
     if (headers->authorizations != 1)
         return ERR_AUTH_HEADER;
+    if (span_eq_str(scheme, "AWS"))
+        return parse_v2_header(rest, out);
     if (!span_eq_str(scheme, "AWS4-HMAC-SHA256"))
         return ERR_UNSUPPORTED;
     while (rest.len > 0) {
@@ -108,20 +118,34 @@ static int parse_header(const struct claim_headers *headers, struct claim *out)
 
 /* --- the query --- */
 
-enum parameter { ALGORITHM, CREDENTIAL, DATE, EXPIRES, SIGNED_HEADERS, SIGNATURE, CONTENT_SHA256, SIGV2, PARAMETERS };
+enum parameter {
+    ALGORITHM,
+    CREDENTIAL,
+    DATE,
+    EXPIRES,
+    SIGNED_HEADERS,
+    SIGNATURE,
+    CONTENT_SHA256,
+    V2_ACCESS_KEY,
+    V2_EXPIRES,
+    V2_SIGNATURE,
+    PARAMETERS
+};
 
 static const struct {
     struct span name;
-    bool credential; /* whoever sends it means to authenticate */
+    enum claim_kind kind; /* whoever sends it means to authenticate in that way */
 } parameters[PARAMETERS] = {
-    [ALGORITHM] = {SPAN_LITERAL("X-Amz-Algorithm"), true},
-    [CREDENTIAL] = {SPAN_LITERAL("X-Amz-Credential"), true},
-    [DATE] = {SPAN_LITERAL("X-Amz-Date"), false},
-    [EXPIRES] = {SPAN_LITERAL("X-Amz-Expires"), true},
-    [SIGNED_HEADERS] = {SPAN_LITERAL("X-Amz-SignedHeaders"), true},
-    [SIGNATURE] = {SPAN_LITERAL("X-Amz-Signature"), true},
-    [CONTENT_SHA256] = {SPAN_LITERAL("X-Amz-Content-Sha256"), false},
-    [SIGV2] = {SPAN_LITERAL("AWSAccessKeyId"), true},
+    [ALGORITHM] = {SPAN_LITERAL("X-Amz-Algorithm"), CLAIM_QUERY},
+    [CREDENTIAL] = {SPAN_LITERAL("X-Amz-Credential"), CLAIM_QUERY},
+    [DATE] = {SPAN_LITERAL("X-Amz-Date"), CLAIM_NONE},
+    [EXPIRES] = {SPAN_LITERAL("X-Amz-Expires"), CLAIM_QUERY},
+    [SIGNED_HEADERS] = {SPAN_LITERAL("X-Amz-SignedHeaders"), CLAIM_QUERY},
+    [SIGNATURE] = {SPAN_LITERAL("X-Amz-Signature"), CLAIM_QUERY},
+    [CONTENT_SHA256] = {SPAN_LITERAL("X-Amz-Content-Sha256"), CLAIM_NONE},
+    [V2_ACCESS_KEY] = {SPAN_LITERAL("AWSAccessKeyId"), CLAIM_V2_QUERY},
+    [V2_EXPIRES] = {SPAN_LITERAL("Expires"), CLAIM_NONE},
+    [V2_SIGNATURE] = {SPAN_LITERAL("Signature"), CLAIM_V2_QUERY},
 };
 
 /* In the arena if there is anything to decode. */
@@ -141,10 +165,18 @@ static int decode(struct span text, struct arena *arena, struct span *out)
     return rc;
 }
 
-/* The parameters above, decoded, and whether one of them is a credential. Repeated: ERR_AUTH_QUERY. */
-static int find_parameters(struct span query, struct arena *arena, struct span values[PARAMETERS], bool *credential)
+/* Most parameters are none of those above, and cost no more than a look at the first letter. */
+static bool may_be_one(struct span name)
 {
-    *credential = false;
+    return name.len > 0 && (name.ptr[0] == 'X' || name.ptr[0] == 'A' || name.ptr[0] == 'E' || name.ptr[0] == 'S');
+}
+
+/* The parameters above, decoded, and which kind of credential is among them. Repeated: ERR_AUTH_QUERY; of both kinds:
+ * ERR_INVALID. */
+static int find_parameters(struct span query, struct arena *arena, struct span values[PARAMETERS],
+                           enum claim_kind *kind)
+{
+    *kind = CLAIM_NONE;
     while (query.len > 0) {
         struct span one, name, value;
         query = span_split(query, '&', &one);
@@ -152,7 +184,7 @@ static int find_parameters(struct span query, struct arena *arena, struct span v
         int rc = decode(name, arena, &name);
         if (rc != 0)
             return rc;
-        if (!span_starts(name, SPAN_LITERAL("X-Amz-")) && !span_starts(name, SPAN_LITERAL("AWS")))
+        if (!may_be_one(name))
             continue;
         for (size_t i = 0; i < PARAMETERS; i++) {
             if (!span_eq(name, parameters[i].name))
@@ -164,15 +196,29 @@ static int find_parameters(struct span query, struct arena *arena, struct span v
                 return rc;
             if (values[i].ptr == NULL)
                 values[i] = SPAN_LITERAL("");
-            *credential = *credential || parameters[i].credential;
+            if (parameters[i].kind == CLAIM_NONE)
+                continue;
+            if (*kind != CLAIM_NONE && *kind != parameters[i].kind)
+                return ERR_INVALID;
+            *kind = parameters[i].kind;
         }
     }
     return 0;
 }
 
+static int parse_v2_query(const struct span values[PARAMETERS], struct claim *out)
+{
+    out->access_key = values[V2_ACCESS_KEY];
+    out->signature = values[V2_SIGNATURE];
+    out->timestamp = values[V2_EXPIRES];
+    return out->access_key.len > 0 && out->signature.len > 0 && span_to_u64(out->timestamp, &out->expires) == 0
+               ? 0
+               : ERR_DENIED;
+}
+
 static int parse_query(const struct span values[PARAMETERS], struct claim *out)
 {
-    if (values[SIGV2].ptr != NULL || span_eq_str(values[ALGORITHM], "AWS4-ECDSA-P256-SHA256"))
+    if (span_eq_str(values[ALGORITHM], "AWS4-ECDSA-P256-SHA256"))
         return ERR_UNSUPPORTED;
     out->timestamp = values[DATE];
     out->signed_headers = values[SIGNED_HEADERS];
@@ -189,7 +235,7 @@ int claim_parse(const struct http_request *request, const struct claim_headers *
                 struct claim *out)
 {
     struct span values[PARAMETERS] = {0};
-    bool in_query = false;
+    enum claim_kind in_query = CLAIM_NONE;
 
     *out = (struct claim){0};
     if (request->query.len > 0) {
@@ -197,12 +243,11 @@ int claim_parse(const struct http_request *request, const struct claim_headers *
         if (rc != 0)
             return rc;
     }
-    if (in_query && headers->authorizations > 0)
+    if (in_query != CLAIM_NONE && headers->authorizations > 0)
         return ERR_INVALID;
-    if (in_query) {
-        out->kind = CLAIM_QUERY;
-        return parse_query(values, out);
-    }
+    out->kind = in_query;
+    if (in_query != CLAIM_NONE)
+        return in_query == CLAIM_QUERY ? parse_query(values, out) : parse_v2_query(values, out);
     if (headers->authorizations > 0) {
         out->kind = CLAIM_HEADER;
         return parse_header(headers, out);

@@ -12,23 +12,25 @@ struct claim_headers {
     unsigned authorizations, amz_dates, dates, content_sha256s; /* how many */
 };
 
-enum claim_kind { CLAIM_NONE, CLAIM_HEADER, CLAIM_QUERY };
+enum claim_kind { CLAIM_NONE, CLAIM_HEADER, CLAIM_QUERY, CLAIM_V2_HEADER, CLAIM_V2_QUERY };
 
 struct claim {
     enum claim_kind kind;
     struct span access_key;
+    struct span signature; /* hex; of V2: whatever was given */
+    /* Signature Version 4 only */
     struct span date, region, service; /* of the scope */
     struct span signed_headers;        /* "host;x-amz-date" */
-    struct span signature;
-    /* CLAIM_QUERY only; decoded */
-    struct span timestamp;
-    struct span content_sha256; /* ptr NULL: not given */
-    uint64_t expires;           /* seconds */
+    /* Queries only; decoded */
+    struct span timestamp;      /* X-Amz-Date; of V2: Expires as it was given */
+    struct span content_sha256; /* ptr NULL: not given; of V2: always */
+    uint64_t expires;           /* seconds after the timestamp; of V2: unix seconds */
 };
 
 void claim_find_headers(const struct http_request *request, struct claim_headers *out);
 
-/* ERR_INVALID (both kinds at once), ERR_UNSUPPORTED, ERR_AUTH_HEADER, ERR_AUTH_QUERY, ERR_SYNTAX, ERR_NOMEM. */
+/* ERR_INVALID (two kinds at once), ERR_UNSUPPORTED, ERR_AUTH_HEADER, ERR_AUTH_QUERY, ERR_DENIED (half of a V2 query),
+ * ERR_SYNTAX, ERR_NOMEM. */
 int claim_parse(const struct http_request *request, const struct claim_headers *headers, struct arena *arena,
                 struct claim *out);
 

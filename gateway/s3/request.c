@@ -198,7 +198,7 @@ static int check_bucket(struct s3_request *r)
 
 static int authenticate(struct s3_request *r)
 {
-    int rc = auth_verify(r->s3->options.auth, r->http, r->arena, clock_wall_ms(), &r->identity);
+    int rc = auth_verify(r->s3->options.auth, r->http, r->target.host_bucket, r->arena, clock_wall_ms(), &r->identity);
     if (rc == ERR_WRONG_REGION) {
         const char *region = r->identity.region != NULL ? r->identity.region : r->s3->options.region;
         s3_detail(r, "Region", span_str(region));

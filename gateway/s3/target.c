@@ -113,6 +113,7 @@ int target_parse(struct span host, struct span path, struct span query, char *co
 {
     *out = (struct s3_target){0};
     struct span rest = span_skip(path, 1), name = bucket_of_host(host, domains, domain_count);
+    out->host_bucket = name;
     if (name.ptr == NULL)
         rest = span_split(rest, '/', &name);
     int rc = target_decode(name, arena, &out->bucket);

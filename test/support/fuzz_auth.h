@@ -43,7 +43,7 @@ static void fuzz_verify(struct span head)
     if (arena == NULL)
         return;
     if (http_parse_head(head, arena, &request, &status) == 0 &&
-        auth_verify(fuzz_auth(), &request, arena, FUZZ_NOW_MS, &identity) == 0) {
+        auth_verify(fuzz_auth(), &request, SPAN_NONE, arena, FUZZ_NOW_MS, &identity) == 0) {
         /* A presigned body is never chunked. */
         if (identity.presigned && identity.payload > AUTH_PAYLOAD_UNSIGNED)
             abort();

@@ -3,173 +3,12 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <dirent.h>
-#include <unistd.h>
 #include <cmocka.h>
 #include "auth/auth.h"
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/text.h"
-
-#define ACCESS_KEY "ARCATESTACCESSKEY001"
-#define NOW        "20261124T203043Z"
-
-static const char credentials[] = "- name: test\n"
-                                  "  access_key: " ACCESS_KEY "\n"
-                                  "  secret_key: wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY\n"
-                                  "  user_id: 75aa57f09aa0c8caeab4f8c24e99d10f8e7faeebf76c078efc7c6caea54ba06a\n"
-                                  "- name: documentation\n"
-                                  "  access_key: AKIAIOSFODNN7EXAMPLE\n"
-                                  "  secret_key: 'wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY'\n"
-                                  "  user_id: doc\n";
-
-static char credentials_path[256];
-static struct auth *auth;
-static struct arena *arena;
-
-static void write_credentials(const char *text)
-{
-    FILE *f = fopen(credentials_path, "w");
-    assert_non_null(f);
-    fputs(text, f);
-    assert_int_equal(fclose(f), 0);
-}
-
-static int make_auth(void **state)
-{
-    struct auth_options options = {.credentials_file = credentials_path, .region = "us-east-1"};
-    const char *tmp = getenv("TMPDIR");
-    char why[256];
-    int fd;
-
-    (void)state;
-    snprintf(credentials_path, sizeof(credentials_path), "%s/arca-auth-XXXXXX", tmp != NULL ? tmp : "/tmp");
-    fd = mkstemp(credentials_path);
-    if (fd < 0)
-        return -1;
-    close(fd);
-    write_credentials(credentials);
-    arena = arena_create(1 << 20);
-    return arena != NULL && auth_create(&options, why, sizeof(why), &auth) == 0 ? 0 : -1;
-}
-
-static int free_auth(void **state)
-{
-    (void)state;
-    auth_free(auth);
-    arena_free(arena);
-    return unlink(credentials_path);
-}
-
-static int64_t wall_ms(const char *basic)
-{
-    int64_t seconds;
-
-    assert_int_equal(clock_parse_basic(span_str(basic), &seconds), 0);
-    return seconds * 1000;
-}
-
-/* `head` has LF line ends. 1: not even HTTP. */
-static int verify(const char *head, const char *now, struct auth_identity *out)
-{
-    struct http_request request;
-    struct buf raw = {0};
-    int status, rc;
-
-    for (const char *c = head; *c != '\0'; c++)
-        buf_append(&raw, *c == '\n' ? SPAN_LITERAL("\r\n") : span_of(c, 1));
-    assert_int_equal(raw.failed, 0);
-    arena_reset(arena);
-    if (http_parse_head(buf_span(&raw), arena, &request, &status) != 0)
-        rc = 1;
-    else
-        rc = auth_verify(auth, &request, arena, wall_ms(now), out);
-    buf_free(&raw);
-    return rc;
-}
-
-static int verdict(const char *head, const char *now)
-{
-    struct auth_identity identity;
-    int rc = verify(head, now, &identity);
-
-    if (rc == 0)
-        auth_release(&identity);
-    return rc;
-}
-
-/* `text` with the first `from` replaced; the caller frees it. */
-static char *edited(const char *text, const char *from, const char *to)
-{
-    const char *at = strstr(text, from);
-    char *out;
-
-    assert_non_null(at);
-    assert_true(asprintf(&out, "%.*s%s%s", (int)(at - text), text, to, at + strlen(from)) >= 0);
-    return out;
-}
-
-static int verdict_edited(const char *text, const char *from, const char *to)
-{
-    char *head = edited(text, from, to);
-    int rc = verdict(head, NOW);
-
-    free(head);
-    return rc;
-}
-
-/* --- the vectors --- */
-
-struct vector {
-    char name[64];
-    char text[4096];
-    const char *head;
-    char now[32], payload[32], presigned[8];
-};
-
-static void read_vector(const char *folder, const char *name, struct vector *out)
-{
-    char path[512];
-
-    snprintf(path, sizeof(path), "%s/%s", folder, name);
-    snprintf(out->name, sizeof(out->name), "%s", name);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    size_t n = fread(out->text, 1, sizeof(out->text) - 1, f);
-    fclose(f);
-    out->text[n] = '\0';
-    assert_int_equal(
-        sscanf(out->text, "now: %31s payload: %31s presigned: %7s", out->now, out->payload, out->presigned), 3);
-    out->head = strstr(out->text, "\n\n");
-    assert_non_null(out->head);
-    out->head += 2;
-}
-
-static int is_text(const struct dirent *entry)
-{
-    size_t length = strlen(entry->d_name);
-
-    return length > 4 && strcmp(entry->d_name + length - 4, ".txt") == 0;
-}
-
-static void each_vector(void (*fn)(struct vector *vector))
-{
-    const char *source = getenv("ARCA_SOURCE");
-    struct dirent **entries;
-    char folder[400];
-
-    snprintf(folder, sizeof(folder), "%s/test/vectors/sigv4", source != NULL ? source : ".");
-    int count = scandir(folder, &entries, is_text, alphasort);
-    assert_true(count > 20);
-    for (int i = 0; i < count; i++) {
-        struct vector vector;
-        read_vector(folder, entries[i]->d_name, &vector);
-        fn(&vector);
-        free(entries[i]);
-    }
-    free(entries);
-}
+#include "auth_kit.h"
 
 static void is_accepted(struct vector *vector)
 {
@@ -194,7 +33,7 @@ static void is_accepted(struct vector *vector)
 static void what_botocore_signs_is_accepted(void **state)
 {
     (void)state;
-    each_vector(is_accepted);
+    each_vector("sigv4", is_accepted);
 }
 
 /* The bytes of the head that are signed: not the HTTP version, not the line ends, not unsigned headers. */
@@ -235,16 +74,7 @@ static void is_refused_when_changed(struct vector *vector)
 static void what_was_changed_since_is_refused(void **state)
 {
     (void)state;
-    each_vector(is_refused_when_changed);
-}
-
-static void load_one(const char *name, struct vector *out)
-{
-    const char *source = getenv("ARCA_SOURCE");
-    char folder[400];
-
-    snprintf(folder, sizeof(folder), "%s/test/vectors/sigv4", source != NULL ? source : ".");
-    read_vector(folder, name, out);
+    each_vector("sigv4", is_refused_when_changed);
 }
 
 /* --- refusals --- */
@@ -257,7 +87,6 @@ static void header_refusals(void **state)
     } rows[] = {
         {"AWS4-HMAC-SHA256 ", "AWS4-ECDSA-P256-SHA256 ", ERR_UNSUPPORTED},
         {"AWS4-HMAC-SHA256 Credential", "Basic Credential", ERR_UNSUPPORTED},
-        {"Authorization: AWS4-HMAC-SHA256 ", "Authorization: AWS " ACCESS_KEY ":c2ln, ", ERR_UNSUPPORTED},
         {"AWS4-HMAC-SHA256 Credential", "AWS4-HMAC-SHA256Credential", ERR_UNSUPPORTED},
         {"Credential=", "Credentials=", ERR_AUTH_HEADER},
         {"Credential=", "Credential=a/20261124/us-east-1/s3/aws4_request, Credential=", ERR_AUTH_HEADER},
@@ -299,7 +128,7 @@ static void header_refusals(void **state)
     struct vector get;
 
     (void)state;
-    load_one("get.txt", &get);
+    load_one("sigv4", "get.txt", &get);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         int rc = verdict_edited(get.head, rows[i].from, rows[i].to);
         if (rc != rows[i].rc)
@@ -319,7 +148,7 @@ static void query_refusals(void **state)
     } rows[] = {
         {"X-Amz-Algorithm=AWS4-HMAC-SHA256", "X-Amz-Algorithm=AWS4-ECDSA-P256-SHA256", ERR_UNSUPPORTED},
         {"X-Amz-Algorithm=AWS4-HMAC-SHA256", "X-Amz-Algorithm=AWS4", ERR_AUTH_QUERY},
-        {"X-Amz-Algorithm=AWS4-HMAC-SHA256", "AWSAccessKeyId=A&Signature=b&Expires=1", ERR_UNSUPPORTED},
+        {"X-Amz-Algorithm=AWS4-HMAC-SHA256", "AWSAccessKeyId=A&Signature=b&Expires=1", ERR_INVALID},
         {"X-Amz-Algorithm=AWS4-HMAC-SHA256&", "", ERR_AUTH_QUERY},
         {"&X-Amz-Signature=", "&X-Amz-Sig=", ERR_AUTH_QUERY},
         {"&X-Amz-Signature=", "&X-Amz-Signature=0", ERR_AUTH_QUERY},
@@ -354,7 +183,7 @@ static void query_refusals(void **state)
     struct vector get;
 
     (void)state;
-    load_one("presigned_get.txt", &get);
+    load_one("sigv4", "presigned_get.txt", &get);
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         int rc = verdict_edited(get.head, rows[i].from, rows[i].to);
         if (rc != rows[i].rc)
@@ -372,8 +201,8 @@ static void spelling_that_does_not_matter(void **state)
     struct vector unsorted;
 
     (void)state;
-    load_one("get.txt", &get);
-    load_one("query_unsorted.txt", &unsorted);
+    load_one("sigv4", "get.txt", &get);
+    load_one("sigv4", "query_unsorted.txt", &unsorted);
     assert_int_equal(verdict_edited(get.head, ", SignedHeaders", ",SignedHeaders"), 0);
     assert_int_equal(verdict_edited(get.head, "\nX-Amz-Date: ", "\nx-amz-DATE:    "), 0);
     assert_int_equal(verdict_edited(get.head, "/bucket/key", "/buc%6Bet/key"), 0);
@@ -395,8 +224,6 @@ static void nobody(void **state)
                              "x-amz-content-sha256: STREAMING-AWS4-HMAC-SHA256-PAYLOAD\n\n",
                              NOW),
                      ERR_INVALID);
-    assert_int_equal(verdict("GET /b/k?AWSAccessKeyId=A&Signature=b&Expires=1 HTTP/1.1\nHost: a\n\n", NOW),
-                     ERR_UNSUPPORTED);
     assert_int_equal(verdict("GET /b/k?X-Amz-Signature HTTP/1.1\nHost: a\n\n", NOW), ERR_AUTH_QUERY);
     assert_int_equal(verdict("GET /b/k?a=%4 HTTP/1.1\nHost: a\n\n", NOW), 0);
     assert_int_equal(verdict("GET /b/k?%4=a HTTP/1.1\nHost: a\n\n", NOW), ERR_SYNTAX);
@@ -525,7 +352,7 @@ static void unsigned_chunks_have_no_verifier(void **state)
     struct auth_identity identity;
 
     (void)state;
-    load_one("put_trailer.txt", &put);
+    load_one("sigv4", "put_trailer.txt", &put);
     assert_int_equal(verify(put.head, NOW, &identity), 0);
     struct aws_chunk_verifier *verifier = auth_chunk_verifier(&identity, arena);
     assert_non_null(verifier);
@@ -543,7 +370,7 @@ static void a_reload_takes_effect_and_spares_requests_under_way(void **state)
     char why[256], *changed = edited(credentials, "wJalrXUtnFEMI/K7MDENG+", "xJalrXUtnFEMI/K7MDENG+");
 
     (void)state;
-    load_one("get.txt", &get);
+    load_one("sigv4", "get.txt", &get);
     assert_int_equal(verify(get.head, NOW, &before), 0);
     write_credentials("- nonsense");
     assert_int_equal(auth_reload(auth, why, sizeof(why)), ERR_INVALID);

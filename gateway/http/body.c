@@ -6,10 +6,15 @@
 /* From this many wanted bytes on a read goes past the receive buffer. */
 #define DIRECT_MIN 4096
 
+/* Only time spent waiting for the client is held against it, not what the server took in between. */
 static int receive(struct http_exchange *exchange, void *dst, size_t capacity, size_t *got)
 {
-    int64_t deadline_ms = loop_now_ms() + exchange->server->options.body_timeout_ms;
-    int rc = conn_read(exchange->conn, dst, capacity, deadline_ms, got);
+    struct body *body = &exchange->body;
+    int64_t begin_ms = loop_now_ms();
+    int rc = conn_read(exchange->conn, dst, capacity, begin_ms + body->patience_ms, got);
+    if (rc == 0)
+        body->patience_ms = conn_patience(body->patience_ms, loop_now_ms() - begin_ms, *got,
+                                          exchange->server->options.body_timeout_ms);
     return rc == ERR_CLOSED ? ERR_INCOMPLETE_BODY : rc;
 }
 
@@ -110,6 +115,7 @@ void http_body_start(struct http_exchange *exchange)
     const struct http_request *request = &exchange->request;
     struct body *body = &exchange->body;
     *body = (struct body){.is_chunked = request->chunked, .invite = request->expect_continue};
+    body->patience_ms = exchange->server->options.body_timeout_ms;
     body->source = (struct source){.read = body_read, .length = -1};
     if (!request->chunked) {
         body->source.length = request->content_length > 0 ? request->content_length : 0;
@@ -123,7 +129,8 @@ bool http_body_discard(struct http_exchange *exchange)
     struct body *body = &exchange->body;
     uint8_t scratch[16384];
     size_t left = DISCARD_MAX;
-    while (!body->ended && body->rc == 0) {
+    int64_t deadline_ms = loop_now_ms() + exchange->server->options.body_timeout_ms;
+    while (!body->ended && body->rc == 0 && loop_now_ms() < deadline_ms) {
         if (body->invite || (!body->is_chunked && body->chunked.remaining > left))
             return false;
         size_t got;

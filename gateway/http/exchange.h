@@ -34,6 +34,7 @@ struct body {
     bool is_chunked;
     bool ended;
     bool invite; /* the client waits for 100 Continue */
+    int64_t patience_ms;
     int rc;      /* sticky */
     uint64_t received;
 };
@@ -88,7 +89,7 @@ struct span http_local_lines(struct http_server *server, struct http_local *loca
 
 /* body.c: binds the body to the request just parsed. */
 void http_body_start(struct http_exchange *exchange);
-/* Takes what the handler left, at most DISCARD_MAX. False when the connection cannot go on. */
+/* Takes what the handler left, at most DISCARD_MAX and for body_timeout_ms. False when the connection cannot go on. */
 bool http_body_discard(struct http_exchange *exchange) SUSPENDS;
 
 /* answer.c */

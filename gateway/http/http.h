@@ -96,7 +96,7 @@ struct http_server_options {
     http_handler *handler;
     void *arg;
     int64_t head_timeout_ms; /* from the first byte of a head to its end */
-    int64_t body_timeout_ms; /* without progress, either way */
+    int64_t body_timeout_ms; /* without progress, either way; sooner for who trickles, see conn_patience */
     const char *server_name; /* the Server header */
     size_t arena_limit;      /* bytes a request's arena may take */
 };

@@ -232,17 +232,20 @@ static void advance(struct iovec **iov, int *count, size_t written)
 
 int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms)
 {
+    int64_t patience_ms = progress_ms;
     advance(&iov, &count, 0);
     while (count > 0) {
         int event;
+        int64_t begin_ms = loop_now_ms();
         size_t written = write_some(conn, iov, count, &event);
         if (written == 0 && event == 0)
             return ERR_CLOSED;
         if (written == 0) {
-            int rc = wait_for(conn, event, loop_now_ms() + progress_ms);
+            int rc = wait_for(conn, event, begin_ms + patience_ms);
             if (rc != 0)
                 return rc;
         }
+        patience_ms = conn_patience(patience_ms, loop_now_ms() - begin_ms, written, progress_ms);
         advance(&iov, &count, written);
     }
     return 0;

@@ -12,11 +12,21 @@
 
 struct conn;
 
+/* Patience with a slow peer, in milliseconds: waiting uses it up, each byte brings one back, and it is never more than
+ * `most_ms`. So a peer that stops is given up after most_ms, and one that trickles (less than 1000 bytes a second on
+ * average) soon after: else a byte now and then would hold a request, and its memory, for ever. Apache's
+ * mod_reqtimeout has half this rate as its default. */
+static inline int64_t conn_patience(int64_t left_ms, int64_t waited_ms, size_t bytes, int64_t most_ms)
+{
+    left_ms -= waited_ms;
+    return bytes >= (size_t)most_ms || left_ms + (int64_t)bytes > most_ms ? most_ms : left_ms + (int64_t)bytes;
+}
+
 /* Bytes into dst straight from the socket (or TLS), at least one. Buffered nowhere else. Waits until `deadline_ms`.
  * ERR_CLOSED (orderly end, reset or TLS failure), ERR_TIMEOUT, ERR_CANCELED. */
 int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms, size_t *got) SUSPENDS;
 
-/* All bytes of the vectors (which it may change), waiting as long as the peer takes some within each `progress_ms`.
+/* All bytes of the vectors (which it may change), waiting for the peer with a patience of `progress_ms`.
  * ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELED: the connection is then of no more use. */
 int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms) SUSPENDS;
 

@@ -404,6 +404,45 @@ static void broken_bodies(void **state)
     hang_up(fd);
 }
 
+/* Sends `size` bytes each `pause_ms` until the server answers or `count` times; how often it did. */
+static int trickle(int fd, size_t size, int pause_ms, int count)
+{
+    struct pollfd readable = {.fd = fd, .events = POLLIN};
+    int sent = 0;
+    while (sent < count && poll(&readable, 1, pause_ms) == 0) {
+        if (send(fd, big_body(size).ptr, size, MSG_NOSIGNAL) < 0)
+            break;
+        sent++;
+    }
+    return sent;
+}
+
+static void trickled_bodies(void **state)
+{
+    (void)state;
+    struct reply reply;
+    int fd = dial(); /* progress all the time, but hardly any */
+    say_str(fd, "PUT /echo HTTP/1.1\r\n" H "Content-Length: 1000\r\n\r\n");
+    assert_in_range(trickle(fd, 1, 50, 100), 1, 50);
+    reply_of(fd, false, &reply);
+    assert_true(has(&reply, "X-Read: timeout"));
+    assert_true(at_end(fd));
+    hang_up(fd);
+
+    fd = dial(); /* slow, but not too slow, and for longer than body_timeout_ms */
+    say_str(fd, "PUT /echo HTTP/1.1\r\n" H "Content-Length: 20000\r\n\r\n");
+    assert_int_equal(trickle(fd, 1000, 30, 20), 20);
+    reply_of(fd, false, &reply);
+    assert_true(has(&reply, "X-Read: ok"));
+
+    /* What nobody reads is not waited for that long. */
+    say_str(fd, "PUT /refuse HTTP/1.1\r\n" H "Content-Length: 1000000\r\n\r\n");
+    reply_of(fd, false, &reply);
+    assert_int_equal(reply.status, 403);
+    assert_in_range(trickle(fd, 1000, 30, 200), 1, 100);
+    hang_up(fd);
+}
+
 static void answers(void **state)
 {
     (void)state;
@@ -635,6 +674,7 @@ int main(void)
         cmocka_unit_test(hundred_continue),
         cmocka_unit_test(unread_bodies),
         cmocka_unit_test(broken_bodies),
+        cmocka_unit_test(trickled_bodies),
         cmocka_unit_test(answers),
         cmocka_unit_test(old_version),
         cmocka_unit_test(handlers_gone_wrong),

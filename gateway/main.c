@@ -37,6 +37,9 @@
 #define ARENA_LIMIT ((size_t)32 << 20) /* of a request: a listing of 1000 long keys with its XML */
 #define CANCEL_MS   10000              /* how long cancelled requests may take to end */
 #define POLL_MS     10
+/* Connections that only the admin listener takes: who watches the daemon gets in when clients, and those that are being
+ * refused, have taken all. */
+#define ADMIN_RESERVE 128
 
 struct daemon {
     const char *config_path;
@@ -276,7 +279,7 @@ static int open_listener(struct daemon *daemon, size_t i, const char *address, u
         .service = http_server_service(server),
         .loops = daemon->loops,
         .loop_count = daemon->loops_started,
-        .connections_max = (int)config->limits.connections,
+        .connections_max = (int)config->limits.connections + (server == daemon->admin_server ? ADMIN_RESERVE : 0),
         .idle_timeout_ms = config->limits.idle_timeout_ms,
         .head_timeout_ms = config->limits.head_timeout_ms,
     };

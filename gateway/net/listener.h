@@ -27,7 +27,8 @@ struct listener_options {
     const struct conn_service *service;
     struct loop *const *loops; /* connections go to these in turn; the first one accepts */
     unsigned loop_count;
-    int connections_max;     /* of all listeners together; beyond it `refuse` answers */
+    int connections_max;     /* of all listeners together; beyond it `refuse` answers. A listener that has to be reached
+                              * when the others have taken theirs has a larger one */
     int64_t idle_timeout_ms; /* an idle connection is closed after it */
     int64_t head_timeout_ms; /* TLS handshakes must end within it */
 };

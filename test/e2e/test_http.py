@@ -161,6 +161,9 @@ def test_connection_cap(impatient):
         if status == 503:
             assert int(headers["retry-after"]) > 0
     assert 503 in statuses
+    # Who watches the daemon must not take one that is busy for one that is dead.
+    with urllib.request.urlopen(f"{impatient.admin}/-/health/live") as answer:
+        assert answer.status == 200
     for wire in wires:
         wire.socket.close()
 

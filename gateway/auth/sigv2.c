@@ -65,19 +65,40 @@ static int collect_headers(const struct http_request *request, struct arena *are
     return rc;
 }
 
+static int compare(const struct sign_v2_request *signable, const struct claim *claim, const struct credential *who,
+                   struct arena *arena)
+{
+    char expected[SIGN_V2_SIZE];
+    struct span string;
+    int rc = sign_v2_string(signable, arena, &string);
+
+    if (rc == 0)
+        rc = sign_v2_signature(span_str(who->secret_key), string, expected);
+    if (rc != 0)
+        return rc;
+    return sign_v2_equal(claim->signature, expected) ? 0 : ERR_SIGNATURE;
+}
+
+static bool is_bucket_alone(const struct sign_v2_request *signable)
+{
+    return signable->bucket.len == 0 && signable->path.len > 1 && span_find_byte(span_skip(signable->path, 1), '/') < 0;
+}
+
 int sigv2_check(const struct http_request *request, struct span host_bucket, const struct claim *claim,
                 const struct claim_headers *headers, const struct credential *who, struct arena *arena, int64_t now)
 {
     struct sign_v2_request signable = {
         .method = request->method_name, .bucket = host_bucket, .path = request->path, .query = request->query};
-    char expected[SIGN_V2_SIZE];
-    struct span string;
     int rc;
 
     if ((rc = check_time(claim, headers, now, &signable.date)) != 0 ||
         (rc = collect_headers(request, arena, &signable)) != 0 ||
-        (rc = sign_v2_string(&signable, arena, &string)) != 0 ||
-        (rc = sign_v2_signature(span_str(who->secret_key), string, expected)) != 0)
+        (rc = compare(&signable, claim, who, arena)) != ERR_SIGNATURE || !is_bucket_alone(&signable))
         return rc;
-    return sign_v2_equal(claim->signature, expected) ? 0 : ERR_SIGNATURE;
+    /* botocore signs "/bucket/" and sends "/bucket"; both are the bucket. */
+    const char *slashed = arena_printf(arena, "%.*s/", SPAN_FMT(signable.path));
+    if (slashed == NULL)
+        return ERR_NOMEM;
+    signable.path = span_str(slashed);
+    return compare(&signable, claim, who, arena);
 }

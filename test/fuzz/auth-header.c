@@ -4,6 +4,6 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    fuzz_verify(span_of(data, size));
+    fuzz_verify(span_of(data, size), SPAN_NONE);
     return 0;
 }

@@ -33,7 +33,7 @@ static struct auth *fuzz_auth(void)
 /* 2026-11-24 20:30:43 UTC: the time of the vectors in test/vectors/sigv4. */
 #define FUZZ_NOW_MS 1795552243000
 
-static void fuzz_verify(struct span head)
+static void fuzz_verify(struct span head, struct span host_bucket)
 {
     struct arena *arena = arena_create(4 << 20);
     struct auth_identity identity;
@@ -43,7 +43,7 @@ static void fuzz_verify(struct span head)
     if (arena == NULL)
         return;
     if (http_parse_head(head, arena, &request, &status) == 0 &&
-        auth_verify(fuzz_auth(), &request, SPAN_NONE, arena, FUZZ_NOW_MS, &identity) == 0) {
+        auth_verify(fuzz_auth(), &request, host_bucket, arena, FUZZ_NOW_MS, &identity) == 0) {
         /* A presigned body is never chunked. */
         if (identity.presigned && identity.payload > AUTH_PAYLOAD_UNSIGNED)
             abort();

@@ -9,8 +9,8 @@
 #include "base/err.h"
 #include "base/text.h"
 
-/* The documented list, what botocore and minio-go sign besides, and whatever else selects an operation here: a parameter
- * that turns a request into another one must not be free to be added. Sorted (bytes). */
+/* The documented list, what botocore and minio-go sign besides, and whatever else selects an operation here: a
+ * parameter that turns a request into another one must not be free to be added. Sorted (bytes). */
 static const struct span covered[] = {
     SPAN_LITERAL("accelerate"),
     SPAN_LITERAL("acl"),
@@ -210,7 +210,7 @@ static int put_headers(const struct sign_v2_request *request, struct arena *aren
 /* The most bytes that the string can have. */
 static int string_size_max(const struct sign_v2_request *request, size_t *out)
 {
-    const struct span parts[] = {request->method,       request->bucket, request->path, request->query,
+    const struct span parts[] = {request->method,       request->bucket, request->path,       request->query,
                                  request->content_type, request->date,   request->content_md5};
     size_t size = 8; /* line ends, '/' before the bucket, '?' */
 

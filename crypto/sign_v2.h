@@ -10,10 +10,10 @@ struct sign_v2_request {
     struct span bucket; /* the one that the Host header names; empty for path style */
     struct span path;   /* as it goes over the wire: it is signed as it is */
     struct span query;  /* still encoded, without '?'; only the parameters of sign_v2_covers are signed */
-    struct span content_md5, content_type;    /* the headers' values; empty without one */
-    struct span date;                         /* the Date header; empty beside x-amz-date; presigned: Expires */
-    const struct sign_header *headers;        /* all x-amz-*; lower-cased, sorted and joined here as in sign.h, but runs
-                                               * of spaces inside a value stay */
+    struct span content_md5, content_type; /* the headers' values; empty without one */
+    struct span date;                      /* the Date header; empty beside x-amz-date; presigned: Expires */
+    const struct sign_header *headers;     /* all x-amz-*; lower-cased, sorted and joined here as in sign.h, but runs
+                                            * of spaces inside a value stay */
     size_t header_count;
 };
 

@@ -13,8 +13,8 @@ struct s3_param {
 };
 
 struct s3_target {
-    struct span bucket; /* empty: the service */
-    struct span key;    /* empty: the bucket */
+    struct span bucket;      /* empty: the service */
+    struct span key;         /* empty: the bucket */
     struct span host_bucket; /* the bucket as the host names it; SPAN_NONE: it is in the path */
     struct s3_param *params;
     size_t param_count;

@@ -1,5 +1,5 @@
-/* A line with the bucket that the host names, then any head. What is signed must tell all that the signature covers: the
- * parameters read back from it are those of the query, one by one. */
+/* A line with the bucket that the host names, then any head. What is signed must tell all that the signature covers:
+ * the parameters read back from it are those of the query, one by one. */
 #include "base/text.h"
 #include "crypto/sign_v2.h"
 #include "fuzz_auth.h"

@@ -1,4 +1,5 @@
-/* A verifier with two known access keys, and requests that were signed at a fixed time: what the tests of auth share. */
+/* A verifier with two known access keys, and requests that were signed at a fixed time: what the tests of auth share.
+ */
 #ifndef ARCA_TEST_AUTH_KIT_H
 #define ARCA_TEST_AUTH_KIT_H
 

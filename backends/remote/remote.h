@@ -32,6 +32,7 @@ struct remote;
 struct remote_options {
     const char *name;           /* the backend's, for the log */
     const char *ca_file;        /* PEM; NULL: the system's */
+    const char *proxy;          /* "http://proxy.clinic.example:3128"; NULL: none. The environment is not asked */
     int64_t connect_timeout_ms; /* 5 s */
     int64_t stall_timeout_ms;   /* 15 s: an attempt that moves no byte for so long has failed */
     unsigned attempts;          /* 5 in all */

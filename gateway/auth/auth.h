@@ -44,8 +44,8 @@ struct auth_identity {
 #define AUTH_SKEW_SECONDS 900 /* docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html: RequestTimeTooSkewed */
 
 /* Verifies the head against `now_wall_ms`. `host_bucket` is the bucket that the Host header names, as it stands there,
- * or SPAN_NONE (path style): SigV2 signs it. Any thread; the arena is used for scratch. On failure `out` holds nothing to
- * release, but `region` is set. Order and codes as S3:
+ * or SPAN_NONE (path style): SigV2 signs it. Any thread; the arena is used for scratch. On failure `out` holds nothing
+ * to release, but `region` is set. Order and codes as S3:
  *   ERR_INVALID             two kinds of credentials, a chunked body that is presigned or SigV2, x-amz-content-sha256
  *                           missing (SigV4), repeated or unknown; what SigV2 signs is ambiguous
  *   ERR_UNSUPPORTED         SigV4A, other schemes

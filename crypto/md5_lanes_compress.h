@@ -66,8 +66,11 @@ TARGET static inline void GLUE(COMPRESS, _words)(const uint8_t *const data[LANES
 #endif
 }
 
+/* The steps wait for each other, so only what follows f counts. The barrier keeps the compiler from summing up in another
+ * order, with two more additions behind f. */
 #define STEP(f, a, b, c, d, word, k, s)                                                                                \
     a += w[word] + (uint32_t)k;                                                                                        \
+    __asm__("" : "+v"(a));                                                                                             \
     a += f(b, c, d);                                                                                                   \
     a = ROTATE(a, s) + b;
 #define FOUR(f, w0, k0, w1, k1, w2, k2, w3, k3, s0, s1, s2, s3)                                                        \

@@ -20,6 +20,8 @@ def mixed_folder(folder, files, seed=1, largest=256 * 1024):
         if i % 200 == 1:
             size = largest
         (sub / name).write_bytes(rng.randbytes(size))
+        # Last-Modified has whole seconds: `aws s3 sync` would take a file of this very second for newer than its copy.
+        os.utime(sub / name, (1_700_000_000 + i, 1_700_000_000 + i))
     return folder
 
 

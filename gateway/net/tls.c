@@ -29,6 +29,16 @@ static int select_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
+/* OpenSSL's own would ask at the terminal. */
+static int no_passphrase(char *buffer, int size, int writing, void *arg)
+{
+    (void)buffer;
+    (void)size;
+    (void)writing;
+    (void)arg;
+    return -1;
+}
+
 static int readable(const char *file)
 {
     if (access(file, R_OK) == 0)
@@ -65,11 +75,12 @@ static int load(const struct tls *tls, SSL_CTX **out)
     SSL_CTX_set_read_ahead(context, 1);                          /* a record's head and body in one read() */
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF); /* tickets do it without memory */
     SSL_CTX_set_session_id_context(context, (const unsigned char *)"arca", 4);
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
     SSL_CTX_set_alpn_select_cb(context, select_protocol, NULL);
     if (SSL_CTX_use_certificate_chain_file(context, tls->certificate_file) != 1)
         return refuse(context, tls->certificate_file, "not a PEM certificate chain");
     if (SSL_CTX_use_PrivateKey_file(context, tls->key_file, SSL_FILETYPE_PEM) != 1)
-        return refuse(context, tls->key_file, "not the certificate's PEM key");
+        return refuse(context, tls->key_file, "not a PEM key, not the certificate's, or encrypted");
     if (SSL_CTX_check_private_key(context) != 1)
         return refuse(context, tls->key_file, "does not belong to the certificate");
     *out = context;

@@ -7,16 +7,19 @@
 #include "unit.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/err.h"
@@ -592,6 +595,46 @@ static void served_name(char *out, size_t size)
     tls_hang_up(&client);
 }
 
+static void encrypt_key(void)
+{
+    FILE *file = fopen(key_file, "r+");
+    assert_non_null(file);
+    EVP_PKEY *key = PEM_read_PrivateKey(file, NULL, NULL, NULL);
+    assert_non_null(key);
+    rewind(file);
+    assert_int_equal(
+        PEM_write_PrivateKey(file, key, EVP_aes_256_cbc(), (const unsigned char *)"passphrase", 10, NULL, NULL), 1);
+    EVP_PKEY_free(key);
+    fclose(file);
+}
+
+/* A daemon that reloads its certificates must not stand still because a terminal is at hand. */
+static void an_encrypted_key_is_refused_and_nobody_is_asked(void **state)
+{
+    (void)state;
+    int status, terminal = posix_openpt(O_RDWR | O_NOCTTY);
+    assert_true(terminal >= 0 && grantpt(terminal) == 0 && unlockpt(terminal) == 0);
+    encrypt_key();
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct tls *refused;
+        setsid();
+        if (open(ptsname(terminal), O_RDWR) < 0) /* becomes the controlling terminal */
+            _exit(2);
+        log_setup(LOG_ERROR + 1, LOG_TEXT);
+        _exit(tls_create(certificate_file, key_file, &refused) == ERR_INVALID ? 0 : 1);
+    }
+    /* OpenSSL's prompt holds off all signals but this one. */
+    int64_t give_up = clock_monotonic_ms() + 10000;
+    while (waitpid(pid, &status, WNOHANG) == 0) {
+        if (clock_monotonic_ms() > give_up)
+            kill(pid, SIGKILL);
+        poll(NULL, 0, 5);
+    }
+    assert_int_equal(status, 0);
+    close(terminal);
+}
+
 static void certificates_are_replaced_while_connections_live(void **state)
 {
     (void)state;
@@ -667,6 +710,7 @@ int main(void)
         cmocka_unit_test_setup(broken_handshakes_end, make_certificate),
         cmocka_unit_test_setup(old_tls_is_refused, make_certificate),
         cmocka_unit_test_setup(tls_refuses_with_words, make_certificate),
+        cmocka_unit_test_setup(an_encrypted_key_is_refused_and_nobody_is_asked, make_certificate),
         cmocka_unit_test_setup(certificates_are_replaced_while_connections_live, make_certificate),
     };
     return cmocka_run_group_tests(tests, make_folder, drop_folder);

@@ -54,7 +54,7 @@ struct config {
         uint64_t body_memory;     /* bytes, default 256 MiB */
         unsigned connections;     /* default 4096 */
         int64_t head_timeout_ms;  /* default 10 s */
-        int64_t body_timeout_ms;  /* default 60 s without progress */
+        int64_t body_timeout_ms;  /* default 60 s without progress; net/conn.h: conn_patience */
         int64_t idle_timeout_ms;  /* default 120 s */
         int64_t drain_timeout_ms; /* default 30 s */
         uint64_t extent_size;     /* default 8 MiB */

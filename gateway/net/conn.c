@@ -111,7 +111,10 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         conn->ended = true;
     switch (conn->state) {
     case CONN_IDLE:
-        idle_event(conn);
+        if ((events & (UV_READABLE | UV_DISCONNECT)) != 0)
+            idle_event(conn);
+        else /* room to write, which the last answer waited for */
+            arm(conn, conn->armed & ~UV_WRITABLE);
         break;
     case CONN_BUSY:
         busy_event(conn, events);

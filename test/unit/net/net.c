@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/err.h"
@@ -280,6 +281,40 @@ static void a_slow_reader_gets_everything(void **state)
     stop();
 }
 
+static int64_t cpu_ms(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* Room to write is no news for an idle connection, though it was waited for during the answer before. */
+static void expect_rest(int before)
+{
+    int fibers = atomic_load(&fibers_started);
+    int64_t used = cpu_ms();
+    poll(NULL, 0, 200);
+    assert_int_equal(atomic_load(&fibers_started), fibers);
+    assert_int_equal(fibers, before);
+    assert_true(cpu_ms() - used < 100);
+}
+
+static void an_idle_connection_rests(void **state)
+{
+    (void)state;
+    start(100, 60000, false);
+    int fd = dial();
+    put(fd, "big\n");
+    read_slowly(fd, BIG);
+    expect_rest(1);
+    put(fd, "echo again\n");
+    expect(fd, "echo again\n");
+    expect_rest(2);
+    listener_drain(listener);
+    expect_end(fd);
+    stop();
+}
+
 static void a_reader_that_stops_is_given_up(void **state)
 {
     (void)state;
@@ -517,6 +552,7 @@ static void tls_carries_requests(void **state)
         if (got % 64 == 0)
             poll(NULL, 0, 1);
     }
+    expect_rest(atomic_load(&fibers_started));
     tls_put(&client, "bye\n");
     tls_expect(&client, "bye\n");
     assert_int_equal(SSL_read(client.ssl, chunk, 1), 0);
@@ -696,6 +732,7 @@ int main(void)
         cmocka_unit_test(connections_are_kept_and_spread),
         cmocka_unit_test(pipelined_bytes_are_served_in_order),
         cmocka_unit_test(a_slow_reader_gets_everything),
+        cmocka_unit_test(an_idle_connection_rests),
         cmocka_unit_test(a_reader_that_stops_is_given_up),
         cmocka_unit_test(a_request_that_stops_is_given_up),
         cmocka_unit_test(the_end_of_the_peer_cancels_its_fiber),

@@ -35,6 +35,18 @@ void sign_key(struct span secret, struct span date, struct span region, struct s
 void sign_signature(const uint8_t key[32], struct span timestamp, struct span scope, const char canonical_hash[65],
                     char out[65]);
 
+/* Who signs, and when and for where. */
+struct sign_client {
+    struct span access_key, secret;
+    struct span timestamp; /* YYYYMMDDTHHMMSSZ, as the x-amz-date header among the signed ones has it */
+    struct span region, service;
+};
+/* The value of an Authorization header for a request all of whose `headers` are signed, allocated in the arena.
+ * ERR_SYNTAX, ERR_TOO_LARGE (over SIGN_CLIENT_HEADERS headers), ERR_NOMEM. */
+#define SIGN_CLIENT_HEADERS 32
+int sign_authorization(const struct sign_request *request, const struct sign_client *client, struct arena *arena,
+                       struct span *out);
+
 /* The chain of chunk signatures. Plain data; wipe with sign_chain_wipe. */
 struct sign_chain {
     uint8_t key[32];

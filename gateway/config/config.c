@@ -9,128 +9,15 @@
 #include <unistd.h>
 #include "base/arena.h"
 #include "base/err.h"
-#include "config/config_file.h"
+#include "config/work.h"
 
 #define LOOPS_LIMIT 64 /* LOOPS_MAX of base/loop.h */
-#define KIB         1024ULL
-#define MIB         (1024 * KIB)
 
 /* The config with what holds it; the config comes first so that config_free finds the rest. */
 struct loaded {
     struct config config;
     struct arena *arena;
 };
-
-struct work {
-    struct document *document;
-    const struct config_file *file;
-    struct config *config;
-    struct arena *arena;
-    struct span folder; /* of the file, with its last '/'; empty: the working directory */
-    char key[96];       /* the key being looked at, for complaints */
-};
-
-static const char *key(struct work *w, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static const char *key(struct work *w, const char *format, ...)
-{
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(w->key, sizeof(w->key), format, args);
-    va_end(args);
-    return w->key;
-}
-
-/* --- values --- */
-
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}};
-static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-
-static int parse_units(const char *text, const struct unit *units, size_t unit_count, uint64_t *out)
-{
-    size_t digits = strspn(text, "0123456789");
-    uint64_t number;
-
-    if (span_to_u64(span_of(text, digits), &number) != 0)
-        return ERR_INVALID;
-    for (size_t i = 0; i < unit_count; i++) {
-        if (strcmp(text + digits, units[i].name) == 0)
-            return __builtin_mul_overflow(number, units[i].factor, out) ? ERR_INVALID : 0;
-    }
-    return ERR_INVALID;
-}
-
-/* `text` NULL: the value stays as it is, the default. */
-static int take_size(struct work *w, const char *name, const char *text, uint64_t min, uint64_t max, uint64_t *out)
-{
-    uint64_t value;
-
-    if (text == NULL)
-        return 0;
-    if (parse_units(text, sizes, sizeof(sizes) / sizeof(*sizes), &value) != 0)
-        return document_refuse(w->document, name, "must be a size such as 512KiB, 256MiB or 1GiB, not '%s'", text);
-    if (value < min || value > max)
-        return document_refuse(w->document, name, "must be from %llu KiB to %llu KiB, not '%s'",
-                               (unsigned long long)(min / KIB), (unsigned long long)(max / KIB), text);
-    *out = value;
-    return 0;
-}
-
-static int take_duration(struct work *w, const char *name, const char *text, int64_t min, int64_t max, int64_t *out)
-{
-    uint64_t value;
-
-    if (text == NULL)
-        return 0;
-    if (parse_units(text, durations, sizeof(durations) / sizeof(*durations), &value) != 0)
-        return document_refuse(w->document, name, "must be a duration such as 500ms, 10s, 15m or 1h, not '%s'", text);
-    if (value < (uint64_t)min || value > (uint64_t)max)
-        return document_refuse(w->document, name, "must be from %lld ms to %lld ms, not '%s'", (long long)min,
-                               (long long)max, text);
-    *out = (int64_t)value;
-    return 0;
-}
-
-static int copy(struct work *w, const char *text, char **out)
-{
-    *out = arena_strdup(w->arena, span_str(text));
-    return *out != NULL ? 0 : ERR_NOMEM;
-}
-
-static int take_path(struct work *w, const char *text, char **out)
-{
-    struct span folder = text[0] == '/' ? SPAN_NONE : w->folder;
-
-    *out = arena_printf(w->arena, "%.*s%s", SPAN_FMT(folder), text);
-    return *out != NULL ? 0 : ERR_NOMEM;
-}
-
-/* A path that must be a readable file by now. */
-static int take_file(struct work *w, const char *name, const char *text, char **out)
-{
-    struct stat st;
-    int rc = take_path(w, text, out);
-
-    if (rc != 0)
-        return rc;
-    if (stat(*out, &st) != 0 || access(*out, R_OK) != 0)
-        return document_refuse(w->document, name, "%s cannot be read: %s", *out, strerror(errno));
-    if (S_ISDIR(st.st_mode))
-        return document_refuse(w->document, name, "%s is a folder; name a file", *out);
-    return 0;
-}
-
-/* [a-z0-9-]{1,32} */
-static int take_name(struct work *w, const char *name, const char *text, char **out)
-{
-    if (strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(text))
-        return document_refuse(w->document, name, "may have a-z, 0-9 and '-' only, not '%s'", text);
-    return copy(w, text, out);
-}
 
 /* --- sections --- */
 
@@ -146,17 +33,17 @@ static int take_listeners(struct work *w)
         return ERR_NOMEM;
     for (size_t i = 0; i < file->listeners_count && rc == 0; i++) {
         config->listeners[i].port = file->listeners[i].port;
-        rc = copy(w, file->listeners[i].address, &config->listeners[i].address);
+        rc = work_copy(w, file->listeners[i].address, &config->listeners[i].address);
         for (size_t j = 0; j < i && rc == 0; j++) {
             if (file->listeners[i].port != 0 && file->listeners[i].port == file->listeners[j].port &&
                 strcmp(file->listeners[i].address, file->listeners[j].address) == 0)
-                rc = document_refuse(w->document, key(w, "listeners[%zu].port", i),
+                rc = document_refuse(w->document, work_key(w, "listeners[%zu].port", i),
                                      "is the same as listeners[%zu]'s; choose another", j);
         }
     }
     if (rc == 0 && file->admin != NULL) {
         config->admin_port = file->admin->port;
-        rc = copy(w, file->admin->address, &config->admin_address);
+        rc = work_copy(w, file->admin->address, &config->admin_address);
     }
     return rc;
 }
@@ -175,9 +62,9 @@ static int take_domains(struct work *w)
     for (size_t i = 0; i < file->domains_count && rc == 0; i++) {
         const char *domain = file->domains[i];
         if (strspn(domain, allowed) != strlen(domain) || domain[0] == '.' || domain[0] == '-')
-            return document_refuse(w->document, key(w, "domains[%zu]", i),
+            return document_refuse(w->document, work_key(w, "domains[%zu]", i),
                                    "must be a lower-case host name such as s3.clinic.example, not '%s'", domain);
-        rc = copy(w, domain, &config->domains[i]);
+        rc = work_copy(w, domain, &config->domains[i]);
     }
     return rc;
 }
@@ -189,39 +76,7 @@ static int take_region(struct work *w)
     /* It is part of every signature's scope, between slashes. */
     if (strspn(region, "abcdefghijklmnopqrstuvwxyz0123456789-") != strlen(region))
         return document_refuse(w->document, "region", "may have a-z, 0-9 and '-' only, not '%s'", region);
-    return copy(w, region, &w->config->region);
-}
-
-static int take_backends(struct work *w)
-{
-    const struct config_file *file = w->file;
-    struct config *config = w->config;
-    int rc = 0;
-
-    config->backend_count = file->backends_count;
-    config->backends = arena_zalloc(w->arena, file->backends_count * sizeof(*config->backends));
-    if (config->backends == NULL)
-        return ERR_NOMEM;
-    for (size_t i = 0; i < file->backends_count && rc == 0; i++) {
-        const struct file_backend *from = &file->backends[i];
-        struct config_backend *to = &config->backends[i];
-        to->segment_size = 256 * MIB;
-        if ((rc = take_name(w, key(w, "backends[%zu].name", i), from->name, &to->name)) != 0 ||
-            (rc = copy(w, config_drivers[from->driver].str, &to->driver)) != 0 ||
-            (rc = take_path(w, from->path, &to->path)) != 0 ||
-            (rc = take_size(w, key(w, "backends[%zu].segment_size", i), from->segment_size, 16 * MIB, 4096 * MIB,
-                            &to->segment_size)) != 0)
-            return rc;
-        for (size_t j = 0; j < i && rc == 0; j++) {
-            if (strcmp(to->name, config->backends[j].name) == 0)
-                rc = document_refuse(w->document, key(w, "backends[%zu].name", i),
-                                     "'%s' is taken by backends[%zu]; choose another", to->name, j);
-            else if (strcmp(to->path, config->backends[j].path) == 0)
-                rc = document_refuse(w->document, key(w, "backends[%zu].path", i),
-                                     "is the same as backends[%zu]'s; choose another", j);
-        }
-    }
-    return rc;
+    return work_copy(w, region, &w->config->region);
 }
 
 /* Writes "did you mean 'x'?" or what there is. */
@@ -232,7 +87,7 @@ static int refuse_backend(struct work *w, size_t placement, size_t i, const char
     for (size_t j = 0; j < w->config->backend_count; j++)
         names[j] = w->config->backends[j].name;
     const char *near = document_near(span_str(name), names, w->config->backend_count);
-    key(w, "placements[%zu].backends[%zu]", placement, i);
+    work_key(w, "placements[%zu].backends[%zu]", placement, i);
     if (near != NULL)
         return document_refuse(w->document, w->key, "there is no backend '%s'; did you mean '%s'?", name, near);
     return document_refuse(w->document, w->key, "there is no backend '%s'; add it under backends", name);
@@ -242,7 +97,7 @@ static int take_placement(struct work *w, size_t at)
 {
     const struct file_placement *from = &w->file->placements[at];
     struct config_placement *to = &w->config->placements[at];
-    int rc = take_name(w, key(w, "placements[%zu].name", at), from->name, &to->name);
+    int rc = work_name(w, work_key(w, "placements[%zu].name", at), from->name, &to->name);
 
     to->backend_count = from->backends_count;
     to->write_quorum = from->write_quorum;
@@ -258,17 +113,17 @@ static int take_placement(struct work *w, size_t at)
         to->backends[i] = w->config->backends[j].name;
         for (size_t k = 0; k < i; k++) {
             if (to->backends[k] == to->backends[i])
-                return document_refuse(w->document, key(w, "placements[%zu].backends[%zu]", at, i),
+                return document_refuse(w->document, work_key(w, "placements[%zu].backends[%zu]", at, i),
                                        "names '%s' twice; remove one", to->backends[i]);
         }
     }
     for (size_t i = 0; i < at; i++) {
         if (strcmp(w->config->placements[i].name, to->name) == 0)
-            return document_refuse(w->document, key(w, "placements[%zu].name", at),
+            return document_refuse(w->document, work_key(w, "placements[%zu].name", at),
                                    "'%s' is taken by placements[%zu]; choose another", to->name, i);
     }
     if (to->write_quorum < 1 || to->write_quorum > to->backend_count)
-        return document_refuse(w->document, key(w, "placements[%zu].write_quorum", at),
+        return document_refuse(w->document, work_key(w, "placements[%zu].write_quorum", at),
                                "must be from 1 to the number of its backends (%zu), not %u", to->backend_count,
                                to->write_quorum);
     return 0;
@@ -320,7 +175,7 @@ static int take_durations(struct work *w, const struct file_limits *from)
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
         *rows[i].out = rows[i].standard;
-        int rc = take_duration(w, rows[i].key, rows[i].text, rows[i].min, rows[i].max, rows[i].out);
+        int rc = work_duration(w, rows[i].key, rows[i].text, rows[i].min, rows[i].max, rows[i].out);
         if (rc != 0)
             return rc;
     }
@@ -343,9 +198,9 @@ static int take_limits(struct work *w)
     if (to->limits.connections < 1 || to->limits.connections > 1000000)
         return document_refuse(w->document, "limits.connections", "must be from 1 to 1000000, not %u",
                                to->limits.connections);
-    int rc = take_size(w, "limits.body_memory", from->body_memory, 4 * MIB, 1ULL << 40, &to->limits.body_memory);
+    int rc = work_size(w, "limits.body_memory", from->body_memory, 4 * MIB, 1ULL << 40, &to->limits.body_memory);
     if (rc == 0)
-        rc = take_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size);
+        rc = work_size(w, "limits.extent_size", from->extent_size, MIB, 64 * MIB, &to->limits.extent_size);
     if (rc == 0)
         rc = take_durations(w, from);
     if (rc != 0)
@@ -374,10 +229,10 @@ static int take_others(struct work *w)
         to->log.format = file->log->format != NULL ? (enum log_format) * file->log->format : LOG_TEXT;
         to->log.access = file->log->access == NULL || *file->log->access;
     }
-    if ((rc = copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
-        (rc = take_path(w, file->index.path, &to->index_path)) != 0)
+    if ((rc = work_copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
+        (rc = work_path(w, file->index.path, &to->index_path)) != 0)
         return rc;
-    return take_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0,
+    return work_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0,
                          30 * 24 * 3600000LL, &to->garbage_grace_ms);
 }
 
@@ -388,7 +243,7 @@ static int take_credential(struct work *w, const char *name)
     const char *folder = getenv("CREDENTIALS_DIRECTORY");
     struct config *to = w->config;
     char *path;
-    int rc = copy(w, name, &to->keyring_secret);
+    int rc = work_copy(w, name, &to->keyring_secret);
 
     if (rc != 0)
         return rc;
@@ -398,7 +253,7 @@ static int take_credential(struct work *w, const char *name)
     if (folder == NULL || folder[0] != '/')
         return 0;
     path = arena_printf(w->arena, "%s/%s", folder, name);
-    return path != NULL ? take_file(w, "keyring.unlock.credential", path, &path) : ERR_NOMEM;
+    return path != NULL ? work_file(w, "keyring.unlock.credential", path, &path) : ERR_NOMEM;
 }
 
 static int take_keyring(struct work *w)
@@ -416,10 +271,10 @@ static int take_keyring(struct work *w)
     }
     if (unlock->key_file != NULL) {
         to->keyring_unlock = CONFIG_UNLOCK_KEY_FILE;
-        return take_file(w, "keyring.unlock.key_file", unlock->key_file, &to->keyring_secret);
+        return work_file(w, "keyring.unlock.key_file", unlock->key_file, &to->keyring_secret);
     }
     to->keyring_unlock = CONFIG_UNLOCK_PASSPHRASE_FILE;
-    return take_file(w, "keyring.unlock.passphrase_file", unlock->passphrase_file, &to->keyring_secret);
+    return work_file(w, "keyring.unlock.passphrase_file", unlock->passphrase_file, &to->keyring_secret);
 }
 
 /* Last, so that mistakes in the file itself are told first. */
@@ -427,19 +282,21 @@ static int take_files(struct work *w)
 {
     const struct config_file *file = w->file;
     struct config *to = w->config;
-    int rc = take_file(w, "credentials", file->credentials, &to->credentials_file);
+    int rc = work_file(w, "credentials", file->credentials, &to->credentials_file);
 
     if (rc == 0)
-        rc = take_file(w, "keyring.file", file->keyring.file, &to->keyring_file);
+        rc = work_file(w, "keyring.file", file->keyring.file, &to->keyring_file);
     if (rc == 0)
         rc = take_keyring(w);
+    if (rc == 0)
+        rc = config_backend_files(w);
     for (size_t i = 0; i < file->listeners_count && rc == 0; i++) {
         const struct file_tls *tls = file->listeners[i].tls;
         if (tls == NULL)
             continue;
-        rc = take_file(w, key(w, "listeners[%zu].tls.certificate", i), tls->certificate, &to->listeners[i].certificate);
+        rc = work_file(w, work_key(w, "listeners[%zu].tls.certificate", i), tls->certificate, &to->listeners[i].certificate);
         if (rc == 0)
-            rc = take_file(w, key(w, "listeners[%zu].tls.key", i), tls->key, &to->listeners[i].key);
+            rc = work_file(w, work_key(w, "listeners[%zu].tls.key", i), tls->key, &to->listeners[i].key);
     }
     return rc;
 }
@@ -448,7 +305,7 @@ static int take_files(struct work *w)
 
 static int take_all(struct work *w)
 {
-    static int (*const steps[])(struct work *) = {take_listeners,  take_region, take_domains, take_backends,
+    static int (*const steps[])(struct work *) = {take_listeners,  take_region, take_domains, config_backends,
                                                   take_placements, take_limits, take_others,  take_files};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "backends/settings.h"
 #include "base/log.h"
 #include "base/span.h"
 
@@ -13,13 +14,6 @@ struct config_listener {
     uint16_t port;     /* 0: any free one */
     char *certificate; /* both NULL: plain */
     char *key;
-};
-
-struct config_backend {
-    char *name;            /* [a-z0-9-]{1,32} */
-    char *driver;          /* "disk" */
-    char *path;            /* disk: its folder */
-    uint64_t segment_size; /* bytes; disk */
 };
 
 struct config_placement {
@@ -44,7 +38,7 @@ struct config {
     enum config_unlock keyring_unlock;
     char *keyring_secret; /* a path, or the credential's name; config_keyring_secret reads it */
     char *index_path;
-    struct config_backend *backends;
+    struct backend_settings *backends; /* defaults filled in, paths absolute */
     size_t backend_count;
     struct config_placement *placements;
     size_t placement_count;

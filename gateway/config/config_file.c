@@ -1,5 +1,6 @@
 /* The schema: one row a key. What is optional here has its default in config.c. */
 #include "config/config_file.h"
+#include "backends/settings.h"
 #include "base/log.h"
 
 #define REQUIRED                            CYAML_FLAG_POINTER
@@ -13,8 +14,11 @@
 #define NAME_LENGTH 32
 #define UNITS_MAX   24
 
-const cyaml_strval_t config_drivers[] = {{"disk", 0}};
+const cyaml_strval_t config_drivers[] = {{"disk", 0}, {"s3", 1}, {"azure", 2}};
 const cyaml_strval_t config_suites[] = {{"aes-256-gcm", 0}, {"xchacha20-poly1305", 1}, {"aegis-256", 2}};
+static const cyaml_strval_t addressings[] = {{"path", 0}, {"virtual-host", 1}};
+static const cyaml_strval_t signatures[] = {{"v2", 2}, {"v4", 4}};
+static const cyaml_strval_t metadata_services[] = {{"ec2", BACKEND_CREDENTIALS_EC2}, {"ecs", BACKEND_CREDENTIALS_ECS}};
 static const cyaml_strval_t levels[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
 static const cyaml_strval_t formats[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}};
@@ -53,12 +57,36 @@ static const cyaml_schema_field_t index_fields[] = {
     TEXT("path", REQUIRED, struct file_index, path, PATH_LENGTH),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t backend_credentials_fields[] = {
+    TEXT("file", OPTIONAL, struct file_backend_credentials, file, PATH_LENGTH),
+    TEXT("environment", OPTIONAL, struct file_backend_credentials, environment, 64),
+    WORD("metadata", struct file_backend_credentials, metadata, metadata_services),
+    TEXT("endpoint", OPTIONAL, struct file_backend_credentials, endpoint, ADDRESS_MAX),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t backend_fields[] = {
     TEXT("name", REQUIRED, struct file_backend, name, NAME_LENGTH),
     CYAML_FIELD_ENUM("driver", CYAML_FLAG_STRICT, struct file_backend, driver, config_drivers,
                      CYAML_ARRAY_LEN(config_drivers)),
-    TEXT("path", REQUIRED, struct file_backend, path, PATH_LENGTH),
+    TEXT("path", OPTIONAL, struct file_backend, path, PATH_LENGTH),
     TEXT("segment_size", OPTIONAL, struct file_backend, segment_size, UNITS_MAX),
+    TEXT("endpoint", OPTIONAL, struct file_backend, endpoint, ADDRESS_MAX),
+    TEXT("bucket", OPTIONAL, struct file_backend, bucket, 63),
+    TEXT("container", OPTIONAL, struct file_backend, container, 63),
+    TEXT("account", OPTIONAL, struct file_backend, account, 63),
+    TEXT("prefix", OPTIONAL, struct file_backend, prefix, 64),
+    TEXT("region", OPTIONAL, struct file_backend, region, 32),
+    WORD("addressing", struct file_backend, addressing, addressings),
+    WORD("signature", struct file_backend, signature, signatures),
+    TEXT("storage_class", OPTIONAL, struct file_backend, storage_class, 32),
+    CYAML_FIELD_MAPPING_PTR("credentials", CYAML_FLAG_OPTIONAL, struct file_backend, credentials,
+                            backend_credentials_fields),
+    TEXT("ca_file", OPTIONAL, struct file_backend, ca_file, PATH_LENGTH),
+    TEXT("proxy", OPTIONAL, struct file_backend, proxy, ADDRESS_MAX),
+    TEXT("timeout", OPTIONAL, struct file_backend, timeout, UNITS_MAX),
+    CYAML_FIELD_UINT_PTR("connections", CYAML_FLAG_OPTIONAL, struct file_backend, connections),
+    TEXT("jurisdiction", OPTIONAL, struct file_backend, jurisdiction, NAME_LENGTH),
+    CYAML_FIELD_UINT_PTR("cost", CYAML_FLAG_OPTIONAL, struct file_backend, cost),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t backend = {

@@ -29,9 +29,16 @@ struct file_keyring {
 struct file_index {
     char *path;
 };
+struct file_backend_credentials {
+    char *file, *environment, *endpoint;
+    int *metadata;
+};
 struct file_backend {
-    char *name, *path, *segment_size;
-    int driver;
+    char *name, *path, *segment_size, *endpoint, *bucket, *container, *account, *prefix, *region, *storage_class, *ca_file,
+        *proxy, *timeout, *jurisdiction;
+    int driver, *addressing, *signature;
+    uint32_t *connections, *cost;
+    struct file_backend_credentials *credentials;
 };
 struct file_placement {
     char *name;

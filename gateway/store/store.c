@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "backends/registry.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -51,16 +52,6 @@ static const struct placement *find_placement(const struct store *store, struct 
     return NULL;
 }
 
-static int open_backend(const struct config_backend *config, struct backend **out)
-{
-    if (strcmp(config->driver, "disk") == 0) {
-        struct disk_options options = {config->name, config->path, config->segment_size};
-        return disk_open(&options, out);
-    }
-    log_error("store_driver", "backend %s: there is no driver `%s`; known: disk", config->name, config->driver);
-    return ERR_INVALID;
-}
-
 static int open_placement(const struct store *store, const struct config_placement *config, struct placement *out)
 {
     *out = (struct placement){.name = config->name, .quorum = config->write_quorum};
@@ -92,7 +83,7 @@ int store_open(const struct config *config, struct store **out)
     if (store->members == NULL || store->placements == NULL)
         rc = ERR_NOMEM;
     for (size_t i = 0; rc == 0 && i < config->backend_count; i++) {
-        rc = open_backend(&config->backends[i], &store->members[i].backend);
+        rc = backend_open(&config->backends[i], &store->members[i].backend);
         store->member_count += rc == 0;
     }
     for (size_t i = 0; rc == 0 && i < config->placement_count; i++) {

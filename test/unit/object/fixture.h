@@ -28,7 +28,7 @@ static char fixture_path[64];
 
 static struct {
     char paths[BACKENDS + 2][96]; /* of the backends, the keyring, the index */
-    struct config_backend backends[BACKENDS];
+    struct backend_settings backends[BACKENDS];
     char *backend_names[BACKENDS];
     struct config_placement placements[2];
     struct config config;
@@ -60,7 +60,7 @@ static void name_paths(void)
     for (int i = 0; i < BACKENDS; i++) {
         fx.backend_names[i] = (char *)names[i];
         fx.backends[i] =
-            (struct config_backend){.name = (char *)names[i], .driver = (char *)"disk", .path = fx.paths[i]};
+            (struct backend_settings){.name = (char *)names[i], .driver = (char *)"disk", .path = fx.paths[i]};
     }
     fx.placements[0] = (struct config_placement){(char *)"single", fx.backend_names, 1, 1};
     fx.placements[1] = (struct config_placement){(char *)"double", fx.backend_names, 2, 2};

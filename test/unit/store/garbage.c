@@ -197,7 +197,7 @@ static int setup(void **state)
 {
     (void)state;
     folder = folder_make();
-    struct config_backend disk = {"one", "disk", folder, 0};
+    struct backend_settings disk = {.name = "one", .driver = "disk", .path = folder};
     struct config config = {.backends = &disk, .backend_count = 1};
     assert_int_equal(store_open(&config, &store), 0);
     memset(rows, 0, sizeof(rows));

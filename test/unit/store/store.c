@@ -7,7 +7,7 @@
 #include "store/store.h"
 
 static char *folder;
-static struct config_backend disks[2];
+static struct backend_settings disks[2];
 static char *both[] = {"one", "two"};
 static struct config_placement placements[2];
 static struct config config;
@@ -20,7 +20,7 @@ static int setup(void **state)
     for (int i = 0; i < 2; i++) {
         char *path;
         assert_true(asprintf(&path, "%s/%s", folder, both[i]) > 0);
-        disks[i] = (struct config_backend){both[i], "disk", path, 1 << 20};
+        disks[i] = (struct backend_settings){.name = both[i], .driver = "disk", .path = path, .segment_size = 1 << 20};
     }
     placements[0] = (struct config_placement){"single", both, 1, 1};
     placements[1] = (struct config_placement){"mirror", both, 2, 2};

@@ -63,12 +63,11 @@ static int check_range(const struct azure_call *call, uint64_t offset, uint64_t 
     if (span_to_u64(part, &first) != 0)
         return ERR_IO;
     rest = span_split(rest, '/', &part);
-    if (span_to_u64(part, &last) != 0 || span_to_u64(rest, &total) != 0 || first != offset || last < first ||
-        last - first + 1 != call->request.answer.length)
+    if (span_to_u64(part, &last) != 0 || span_to_u64(rest, &total) != 0 || first != offset)
         return ERR_IO;
     if (total < offset + length)
         return ERR_CORRUPT;
-    return last - first + 1 == length ? 0 : ERR_IO;
+    return last == offset + length - 1 && call->request.answer.length == length ? 0 : ERR_IO;
 }
 
 static int perform_get(struct azure_call *call, uint64_t offset, uint64_t length, uint8_t *dst) SUSPENDS

@@ -3,6 +3,8 @@ import os
 import pathlib
 import subprocess
 
+import pytest
+
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("ARCA_BUILD", SOURCE / "build" / "asan"))
 
@@ -17,8 +19,11 @@ def c_programs(prefix):
     return names
 
 
-def run_program(name, tmp_path, timeout=500):
+def run_program(name, tmp_path, timeout=500, arguments=(), skipped=None):
+    """`skipped` is the exit status of a program that lacks what it needs."""
     env = dict(os.environ, ARCA_SOURCE=str(SOURCE), TMPDIR=str(tmp_path))
-    done = subprocess.run([BUILD / name], env=env, cwd=tmp_path, timeout=timeout, text=True, errors="replace",
+    done = subprocess.run([BUILD / name, *arguments], env=env, cwd=tmp_path, timeout=timeout, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if skipped is not None and done.returncode == skipped:
+        pytest.skip(done.stdout.strip())
     assert done.returncode == 0, f"{name} exited with {done.returncode}\n{done.stdout[-8000:]}"

@@ -57,6 +57,7 @@ static int damaged(const Arca__Blob *blob, const char *what)
     char hex[2 * BLOB_ID_SIZE + 1] = "";
     if (blob->id.len == BLOB_ID_SIZE)
         text_hex(span_of_bytes(blob->id), hex);
+    metrics_add(METRIC_DAMAGED_READS, 1);
     log_error("damaged", "blob %s: %s", hex, what);
     return ERR_CORRUPT;
 }

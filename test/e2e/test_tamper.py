@@ -94,7 +94,6 @@ class Victims:
 
     def __init__(self, gateway, objects):
         self.gateway = gateway
-        self.metric = lambda: gateway.metric("arca_damaged_reads_total")
         self.s3 = gateway.boto3()
         self.s3.create_bucket(Bucket="victims")
         self.bodies = {}
@@ -106,6 +105,9 @@ class Victims:
     def put(self, key, size):
         self.bodies[key] = random.Random(f"{key} {len(self.bodies)}").randbytes(size)
         self.s3.put_object(Bucket="victims", Key=key, Body=self.bodies[key])
+
+    def metric(self):
+        return self.gateway.metric("arca_damaged_reads_total")
 
     def only(self, key, version=-1):
         extent, = self.stored.extents(key, version)
@@ -199,9 +201,11 @@ def test_a_longer_or_shorter_record(small, more):
 
 def test_a_record_marked_as_removed(small):
     extent = small.only("small")
+    before = small.metric()
     mark = dead_word(extent.segment, extent.offset, extent.end - extent.offset)
     detected(small, "small", (extent.path, extent.offset + DEAD_WORD.start, mark))
     detected(small, "small", (extent.path, extent.offset, bytes(extent.end - extent.offset)))
+    assert small.metric() - before == 2
 
 
 @pytest.mark.parametrize("key,other,version", [("small", "small", 0), ("small", "twin", -1), ("middle", "middle", 0),

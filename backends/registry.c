@@ -1,6 +1,8 @@
 #include "registry.h"
 
 #include <string.h>
+#include "backends/azure/azure.h"
+#include "backends/azure/azure.h"
 #include "backends/s3/s3.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -17,6 +19,8 @@ static const struct {
 } DRIVERS[] = {
     {"disk", open_disk},
     {"s3", s3_open},
+    {"azure", azure_open},
+    {"azure", azure_open},
 };
 
 int backend_open(const struct backend_settings *settings, struct backend **out)

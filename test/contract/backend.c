@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "blobs.h"
 #include "memory_backend.h"
+#include "minio.h"
 
 #define SKIPPED 77
 
@@ -59,10 +60,33 @@ static int open_memory(const char *place, struct backend **out)
     return memory_open("contract", place, out);
 }
 
+static struct minio minio;
+
+static bool start_s3(void)
+{
+    if (!minio_installed())
+        return false;
+    assert_true(minio_start(&minio));
+    return true;
+}
+
+static void stop_s3(void)
+{
+    minio_stop(&minio);
+}
+
+static int open_s3(const char *place, struct backend **out)
+{
+    struct backend_settings settings = minio.settings;
+    settings.prefix = name_of(place);
+    return s3_open(&settings, out);
+}
+
 static const struct driver DRIVERS[] = {
     {"disk", NULL, NULL, open_disk},
     {"memory", NULL, memory_forget, open_memory},
     {"azure", start_azure, stop_azure, open_azure},
+    {"s3", start_s3, stop_s3, open_s3},
 };
 
 static const struct driver *driver;

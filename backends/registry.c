@@ -2,7 +2,6 @@
 
 #include <string.h>
 #include "backends/azure/azure.h"
-#include "backends/azure/azure.h"
 #include "backends/s3/s3.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -19,7 +18,6 @@ static const struct {
 } DRIVERS[] = {
     {"disk", open_disk},
     {"s3", s3_open},
-    {"azure", azure_open},
     {"azure", azure_open},
 };
 

@@ -1,7 +1,6 @@
 #include "base/err.h"
 #include "index/apply.h"
 
-
 #define PART_SIZE_MIN   (5ULL << 20) /* docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html */
 #define UPLOADS_A_TIME  1000         /* what one mutation may forget or abort */
 
@@ -183,16 +182,21 @@ static int upload_finish(struct apply *apply, const struct bucket_nodes *nodes, 
     return txn_put(apply->txn, TABLE_COMPLETED_TIMES, record_key_span(&time), SPAN_NONE);
 }
 
-/* 0 when this very upload was completed before, ERR_NO_SUCH_UPLOAD otherwise. */
-static int completed_before(struct apply *apply, const struct bucket_nodes *nodes, struct span key, struct span id)
+/* 0 when this very upload was completed before to the same ETag, that is with the same parts; ERR_NO_SUCH_UPLOAD
+ * otherwise. */
+static int completed_before(struct apply *apply, const struct bucket_nodes *nodes,
+                            const Arca__CompleteUpload *complete)
 {
+    struct span key = record_bytes(complete->key), id = record_bytes(complete->upload_id);
     Arca__Upload *upload;
-    if (id.len != UPLOAD_ID_SIZE)
+    if (id.len != UPLOAD_ID_SIZE || complete->object == NULL)
         return ERR_NO_SUCH_UPLOAD;
     int rc = record_get(apply->txn, TABLE_COMPLETED, id, &arca__upload__descriptor, apply->arena, &upload);
     if (rc != 0)
         return rc == ERR_NOT_FOUND ? ERR_NO_SUCH_UPLOAD : rc;
-    return upload->uploads_node == nodes->uploads && span_eq(record_bytes(upload->key), key) ? 0 : ERR_NO_SUCH_UPLOAD;
+    bool same = upload->uploads_node == nodes->uploads && span_eq(record_bytes(upload->key), key) &&
+                strcmp(upload->completed_etag, complete->object->etag) == 0;
+    return same ? 0 : ERR_NO_SUCH_UPLOAD;
 }
 
 static int complete_rows(struct apply *apply, const struct bucket_nodes *nodes, const Arca__CompleteUpload *complete,
@@ -229,7 +233,7 @@ int apply_complete_upload(struct apply *apply, const Arca__Mutation *mutation)
     if (rc != 0)
         return rc;
     if ((rc = upload_row(apply, &nodes, key, id, &row)) != 0)
-        return rc == ERR_NO_SUCH_UPLOAD ? completed_before(apply, &nodes, key, id) : rc;
+        return rc == ERR_NO_SUCH_UPLOAD ? completed_before(apply, &nodes, complete) : rc;
     if (complete->object == NULL)
         return ERR_INVALID;
     if ((rc = record_unpack(&arca__upload__descriptor, apply->arena, row, &upload)) != 0 ||

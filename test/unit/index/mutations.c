@@ -343,6 +343,9 @@ static void multipart(void *arg)
     done->complete_upload->precondition = NULL;
     assert_int_equal(apply(kit, done), 0);
     assert_int_equal(apply(kit, done), 0);
+    done->complete_upload->object->etag = "whole-3"; /* another list, which lost the race */
+    assert_int_equal(apply(kit, done), ERR_NO_SUCH_UPLOAD);
+    done->complete_upload->object->etag = "whole-2";
     assert_int_equal(garbage_now(kit, &garbage), 2); /* part 7 was not listed */
 
     Arca__Object *object = object_now(kit, KEY);

@@ -166,6 +166,10 @@ static int (*const operations[])(struct apply *apply, const Arca__Mutation *muta
     [ARCA__MUTATION__OP_COLLECTED] = apply_collected,
     [ARCA__MUTATION__OP_REWRAP_KEYS] = apply_rewrap_keys,
     [ARCA__MUTATION__OP_SET_KEYRING] = apply_set_keyring,
+    [ARCA__MUTATION__OP_ADD_REPLICA] = apply_add_replica,
+    [ARCA__MUTATION__OP_MARK_REPLICA] = apply_mark_replica,
+    [ARCA__MUTATION__OP_REPAIR_DONE] = apply_repair_done,
+    [ARCA__MUTATION__OP_REPAIR_FAILED] = apply_repair_failed,
 };
 
 int apply_mutation(struct apply *apply, const Arca__Mutation *mutation)

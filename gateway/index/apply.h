@@ -49,6 +49,15 @@ int parts_release(struct apply *apply, struct span upload_id);
 int apply_add_garbage(struct apply *apply, const Arca__Mutation *mutation);
 int apply_collected(struct apply *apply, const Arca__Mutation *mutation);
 
+/* apply_repair.c */
+/* Rows for the extents of a new blob that have fewer replicas than they are to have. */
+int repairs_add(struct apply *apply, const Arca__NewBlob *blob);
+int repair_forget(struct apply *apply, struct span blob_id, uint32_t extent);
+int apply_add_replica(struct apply *apply, const Arca__Mutation *mutation);
+int apply_mark_replica(struct apply *apply, const Arca__Mutation *mutation);
+int apply_repair_done(struct apply *apply, const Arca__Mutation *mutation);
+int apply_repair_failed(struct apply *apply, const Arca__Mutation *mutation);
+
 /* apply_object.c */
 /* The newest version; *out is NULL if there is none. `version` is its row's suffix. */
 int object_newest(struct apply *apply, uint64_t node, struct span key, Arca__Object **out, uint8_t version[VERSION_SIZE]);

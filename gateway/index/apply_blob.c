@@ -59,7 +59,9 @@ int blob_insert(struct apply *apply, const Arca__NewBlob *blob, uint32_t referen
         struct record_key key = key_numbered(id.ptr, blob->extents[i]->number);
         rc = record_put(apply->txn, TABLE_REPLICAS, record_key_span(&key), blob->extents[i]);
     }
-    return rc == 0 && references == 0 ? garbage_put(apply, id, apply->now_ms) : rc;
+    if (rc == 0 && references != 0)
+        return repairs_add(apply, blob);
+    return rc == 0 ? garbage_put(apply, id, apply->now_ms) : rc;
 }
 
 /* `manifest_id`: of the part that it was the body of, if its rows stay. */
@@ -216,9 +218,12 @@ static int blob_forget(struct apply *apply, struct span id)
     struct record_key key = key_timed(blob->garbage_ms, id.ptr);
     if ((rc = txn_delete(apply->txn, TABLE_GARBAGE, record_key_span(&key))) != 0 && rc != ERR_NOT_FOUND)
         return rc;
-    for (uint32_t i = 0; blob->extent_count > 1 && i < blob->extent_count; i++) {
+    for (uint32_t i = 0; i < blob->extent_count; i++) {
+        if ((rc = repair_forget(apply, id, i)) != 0)
+            return rc;
         key = key_numbered(id.ptr, i);
-        if ((rc = txn_delete(apply->txn, TABLE_REPLICAS, record_key_span(&key))) != 0 && rc != ERR_NOT_FOUND)
+        rc = blob->extent_count > 1 ? txn_delete(apply->txn, TABLE_REPLICAS, record_key_span(&key)) : 0;
+        if (rc != 0 && rc != ERR_NOT_FOUND)
             return rc;
     }
     if (blob->manifest_id.len == UPLOAD_ID_SIZE && (rc = manifest_forget(apply, record_bytes(blob->manifest_id))) != 0)

@@ -333,6 +333,23 @@ static int count_extents(struct check *check, struct span id, uint32_t *count)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+/* Quarantine ends with a repair: what is suspect must be up for one. */
+static int check_suspects(struct check *check, struct span id, uint32_t extent, Arca__Replica *const *replicas,
+                          size_t count)
+{
+    bool there;
+    size_t suspects = 0;
+    for (size_t i = 0; i < count; i++)
+        suspects += replicas[i]->state == ARCA__REPLICA__STATE__SUSPECT;
+    if (suspects == 0)
+        return 0;
+    struct record_key key = key_numbered(id.ptr, extent);
+    int rc = exists(check, TABLE_REPAIRS, record_key_span(&key), &there);
+    if (rc == 0 && !there)
+        found_id(check, "extent", record_key_span(&key), "has a suspect replica and is not up for repair");
+    return rc;
+}
+
 static int check_blob(struct check *check, struct span key, struct span value)
 {
     Arca__Blob *blob;
@@ -355,7 +372,7 @@ static int check_blob(struct check *check, struct span key, struct span value)
         found_id(check, "blob", key, garbage ? "is garbage and referred to" : "is not referred to and not garbage");
     if (extents != (blob->extent_count > 1 ? blob->extent_count : 0))
         found_id(check, "blob", key, "has another number of extents than it counts");
-    return 0;
+    return check_suspects(check, key, 0, blob->replicas, blob->n_replicas);
 }
 
 static int check_garbage(struct check *check, struct span key, struct span value)
@@ -372,14 +389,40 @@ static int check_garbage(struct check *check, struct span key, struct span value
 
 static int check_replica(struct check *check, struct span key, struct span value)
 {
-    (void)value;
+    Arca__Extent *extent;
     bool there;
     if (key.len != 20)
         return ERR_CORRUPT;
-    int rc = exists(check, TABLE_BLOBS, span_take(key, BLOB_ID_SIZE), &there);
+    int rc = record_unpack(&arca__extent__descriptor, check->arena, value, &extent);
+    if (rc == 0)
+        rc = exists(check, TABLE_BLOBS, span_take(key, BLOB_ID_SIZE), &there);
     if (rc == 0 && !there)
         found_id(check, "extent", key, "has no blob");
-    return rc;
+    if (rc != 0)
+        return rc;
+    return check_suspects(check, key, be32_get(key.ptr + BLOB_ID_SIZE), extent->replicas, extent->n_replicas);
+}
+
+static int check_repair(struct check *check, struct span key, struct span value)
+{
+    Arca__Repair *repair;
+    Arca__Blob *blob;
+    bool timed;
+    if (key.len != 20)
+        return ERR_CORRUPT;
+    int rc = record_unpack(&arca__repair__descriptor, check->arena, value, &repair);
+    if (rc != 0)
+        return rc;
+    struct record_key due = key_due(repair->next_ms, key.ptr, be32_get(key.ptr + BLOB_ID_SIZE));
+    if ((rc = exists(check, TABLE_REPAIR_TIMES, record_key_span(&due), &timed)) != 0)
+        return rc;
+    if (!timed)
+        found_id(check, "repair", key, "will never be due");
+    rc = record_get(check->txn, TABLE_BLOBS, span_take(key, BLOB_ID_SIZE), &arca__blob__descriptor, check->arena,
+                    &blob);
+    if (rc == ERR_NOT_FOUND || (rc == 0 && be32_get(key.ptr + BLOB_ID_SIZE) >= blob->extent_count))
+        found_id(check, "repair", key, "has no extent");
+    return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
 static bool has_row(struct check *check, enum table table, const uint8_t *id)
@@ -419,12 +462,15 @@ static int check_view(struct check *check)
         return rc;
     manifest_parts_end(check);
     if ((rc = each(check, TABLE_MANIFESTS, check_manifest)) != 0 || (rc = each(check, TABLE_BLOBS, check_blob)) != 0 ||
-        (rc = each(check, TABLE_GARBAGE, check_garbage)) != 0 || (rc = each(check, TABLE_REPLICAS, check_replica)) != 0)
+        (rc = each(check, TABLE_GARBAGE, check_garbage)) != 0 ||
+        (rc = each(check, TABLE_REPLICAS, check_replica)) != 0 || (rc = each(check, TABLE_REPAIRS, check_repair)) != 0)
         return rc;
     check_dangling(check, &check->blob_references, TABLE_BLOBS);
     check_dangling(check, &check->manifest_references, TABLE_MANIFESTS);
     if (txn_count(check->txn, TABLE_COMPLETED) != txn_count(check->txn, TABLE_COMPLETED_TIMES))
         found(check, "completed uploads and their times differ in number");
+    if (txn_count(check->txn, TABLE_REPAIRS) != txn_count(check->txn, TABLE_REPAIR_TIMES))
+        found(check, "repairs and their times differ in number");
     return 0;
 }
 

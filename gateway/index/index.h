@@ -101,10 +101,15 @@ int index_part_get(struct index *index, struct span id, uint32_t number, struct 
 /* The part of a manifest that holds the byte at `offset` (binary search over part numbers). ERR_RANGE past the end. */
 int index_part_at(struct index *index, struct span id, uint64_t offset, struct arena *arena, Arca__Part **out) SUSPENDS;
 
-/* --- garbage, leases, meta --- */
+/* --- garbage, repair, leases, meta --- */
 /* Blobs that became garbage at or before `until_ms`, oldest first, at most `max`, with their blob rows. */
 int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct arena *arena, Arca__Blob ***out,
                        size_t *count) SUSPENDS;
+/* Repair rows that are due at or before `until_ms`, the longest due first, at most `max`; those behind `after` (NULL: from
+ * the start), a row that an earlier call gave. */
+int index_repair_list(struct index *index, int64_t until_ms, const Arca__Repair *after, size_t max, struct arena *arena,
+                      Arca__Repair ***out, size_t *count) SUSPENDS;
+int index_repair_count(struct index *index, uint64_t *count) SUSPENDS; /* due or not */
 int index_lease_list(struct index *index, struct arena *arena, Arca__Lease ***out, size_t *count) SUSPENDS;
 int index_meta_get(struct index *index, struct arena *arena, Arca__Meta **out) SUSPENDS;
 

@@ -318,6 +318,47 @@ int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
+int index_repair_list(struct index *index, int64_t until_ms, const Arca__Repair *after, size_t max, struct arena *arena,
+                      Arca__Repair ***out, size_t *count)
+{
+    struct rows rows = {.table = TABLE_REPAIRS, .descriptor = &arca__repair__descriptor, .arena = arena, .max = max};
+    struct record_key start = {.len = 1};
+    struct span unused, value;
+    if (after != NULL && !blob_id_valid(record_bytes(after->blob_id)))
+        return ERR_CORRUPT;
+    if (after != NULL)
+        start = key_due(after->next_ms, after->blob_id.data, after->extent);
+    struct span key = record_key_span(&start);
+    int rc = view_read(index_view(index), &rows.txn);
+    if (rc != 0)
+        return rc;
+    rc = txn_seek(rows.txn, TABLE_REPAIR_TIMES, MDB_SET_RANGE, &key, &unused);
+    if (rc == 0 && after != NULL && span_eq(key, record_key_span(&start)))
+        rc = txn_seek(rows.txn, TABLE_REPAIR_TIMES, MDB_NEXT, &key, &unused);
+    while (rc == 0 && rows.count < max && key.len == 28 && (int64_t)be64_get(key.ptr) <= until_ms) {
+        rc = txn_get(rows.txn, TABLE_REPAIRS, span_skip(key, 8), &value);
+        if (rc == 0)
+            rc = rows_add(&rows, value);
+        if (rc == 0 || rc == ERR_NOT_FOUND)
+            rc = txn_seek(rows.txn, TABLE_REPAIR_TIMES, MDB_NEXT, &key, &unused);
+    }
+    view_read_end(rows.txn);
+    *out = (Arca__Repair **)rows.all;
+    *count = rows.count;
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+int index_repair_count(struct index *index, uint64_t *count)
+{
+    struct txn *txn;
+    int rc = view_read(index_view(index), &txn);
+    if (rc != 0)
+        return rc;
+    *count = txn_count(txn, TABLE_REPAIRS);
+    view_read_end(txn);
+    return 0;
+}
+
 int index_lease_list(struct index *index, struct arena *arena, Arca__Lease ***out, size_t *count)
 {
     struct rows rows = {

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "index/index.h"
 #include "index/private.h"
+#include "on_fiber.h"
 #include "unit.h"
 
 #define KIT_MAP (1ULL << 30)
@@ -243,6 +244,28 @@ static inline void kit_check(struct kit *kit)
     uint64_t findings = 0;
     assert_int_equal(index_check(kit->folder, kit_print_finding, NULL, &findings), 0);
     assert_int_equal(findings, 0);
+}
+
+/* Each scenario leaves an index that checks, and that the journal makes again. */
+static inline void kit_scenario(void (*fn)(void *arg))
+{
+    struct kit kit;
+    struct buf before = {0}, after = {0};
+    char state_file[300];
+    kit_init(&kit);
+    kit_open(&kit);
+    on_fiber(fn, &kit);
+    kit_dump(kit.index, &before);
+    kit_close(&kit);
+    kit_check(&kit);
+    snprintf(state_file, sizeof(state_file), "%s/state", kit.folder);
+    assert_int_equal(unlink(state_file), 0);
+    kit_open(&kit);
+    kit_dump(kit.index, &after);
+    kit_assert_same(&before, &after);
+    kit_free(&kit);
+    buf_free(&before);
+    buf_free(&after);
 }
 
 #endif

@@ -27,6 +27,14 @@ struct record_key key_timed(int64_t time_ms, const uint8_t id[16])
     return key;
 }
 
+struct record_key key_due(int64_t time_ms, const uint8_t id[16], uint32_t number)
+{
+    struct record_key key = {.len = 28}, numbered = key_numbered(id, number);
+    be64_put(key.bytes, (uint64_t)time_ms);
+    memcpy(key.bytes + 8, numbered.bytes, numbered.len);
+    return key;
+}
+
 /* --- unpacking: protobuf-c answers NULL for bad bytes and for lack of memory alike, so the allocator remembers --- */
 
 struct counted {

@@ -39,7 +39,7 @@ static inline struct span record_bytes(ProtobufCBinaryData data)
 
 /* A table key of fixed parts, made on the stack. */
 struct record_key {
-    uint8_t bytes[24];
+    uint8_t bytes[28];
     size_t len;
 };
 static inline struct span record_key_span(const struct record_key *key)
@@ -47,8 +47,9 @@ static inline struct span record_key_span(const struct record_key *key)
     return span_of(key->bytes, key->len);
 }
 struct record_key key_u64(uint64_t id);                              /* keys, bucket_ids */
-struct record_key key_numbered(const uint8_t id[16], uint32_t number); /* parts, replicas: id, number (BE) */
+struct record_key key_numbered(const uint8_t id[16], uint32_t number); /* parts, replicas, repairs: id, number (BE) */
 struct record_key key_timed(int64_t time_ms, const uint8_t id[16]);  /* garbage, completed_times: time (BE), id */
+struct record_key key_due(int64_t time_ms, const uint8_t id[16], uint32_t number); /* repair_times: time, id, number */
 
 /* Unpacks into the arena. ERR_CORRUPT, ERR_NOMEM. */
 int record_unpack(const ProtobufCMessageDescriptor *descriptor, struct arena *arena, struct span bytes, void *out);

@@ -25,7 +25,9 @@
     X(BLOBS, "blobs")                                                                                                 \
     X(REPLICAS, "replicas")                                                                                           \
     X(GARBAGE, "garbage")                                                                                             \
-    X(LEASES, "leases")
+    X(LEASES, "leases")                                                                                               \
+    X(REPAIRS, "repairs")                                                                                             \
+    X(REPAIR_TIMES, "repair_times")
 
 enum table {
 #define X(id, name) TABLE_##id,

@@ -518,28 +518,6 @@ static void abandoned(void *arg)
     assert_int_equal(garbage[0]->extent_count, 3);
 }
 
-/* Each scenario leaves an index that checks, and that the journal makes again. */
-static void scenario(void (*fn)(void *arg))
-{
-    struct kit kit;
-    struct buf before = {0}, after = {0};
-    char state_file[300];
-    kit_init(&kit);
-    kit_open(&kit);
-    on_fiber(fn, &kit);
-    kit_dump(kit.index, &before);
-    kit_close(&kit);
-    kit_check(&kit);
-    snprintf(state_file, sizeof(state_file), "%s/state", kit.folder);
-    assert_int_equal(unlink(state_file), 0);
-    kit_open(&kit);
-    kit_dump(kit.index, &after);
-    kit_assert_same(&before, &after);
-    kit_free(&kit);
-    buf_free(&before);
-    buf_free(&after);
-}
-
 #define SCENARIOS(X)                                                                                                  \
     X(buckets) X(replaced) X(copies) X(conditions) X(invalid) X(extents) X(multipart) X(manifest_garbage) X(aborted)  \
     X(leases_and_keys) X(abandoned)
@@ -548,7 +526,7 @@ static void scenario(void (*fn)(void *arg))
     static void test_##name(void **state)                                                                             \
     {                                                                                                                 \
         (void)state;                                                                                                  \
-        scenario(name);                                                                                               \
+        kit_scenario(name);                                                                                           \
     }
 SCENARIOS(X)
 #undef X

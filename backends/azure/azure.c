@@ -14,6 +14,7 @@
 #define TIMEOUT_MS  60000
 #define CRC64_SIZE  8
 #define PROBE_BYTES 65536 /* of a page of one blob */
+#define PROBE_MS    5000
 
 static struct azure *of(struct backend *backend)
 {
@@ -49,7 +50,7 @@ static int put(struct backend *backend, const struct blob_name *name, struct blo
         rc = azure_perform(&call);
     }
     azure_call_end(&call);
-    return rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc;
+    return rc == ERR_NOT_FOUND || rc == ERR_CONFLICT ? ERR_UNAVAILABLE : rc;
 }
 
 /* "bytes FIRST-LAST/TOTAL" */
@@ -57,7 +58,7 @@ static int check_range(const struct azure_call *call, uint64_t offset, uint64_t 
 {
     uint64_t first, last, total;
     struct span rest = span_str(call->fields[AZURE_FIELD_RANGE].value), part;
-    if (!span_starts(rest, SPAN_LITERAL("bytes ")))
+    if (call->request.answer.status != 206 || !span_starts(rest, SPAN_LITERAL("bytes ")))
         return ERR_IO;
     rest = span_split(span_skip(rest, 6), '-', &part);
     if (span_to_u64(part, &first) != 0)
@@ -137,6 +138,8 @@ static int probe(struct backend *backend, struct backend_health *out)
     if (rc == 0) {
         call.request.text = &page;
         call.request.once = true;
+        if (azure->timeout_ms > PROBE_MS)
+            call.request.deadline_ms = loop_now_ms() + PROBE_MS;
         rc = azure_perform(&call);
     }
     if (rc != 0 && rc != ERR_CANCELED && rc != ERR_NOMEM) {
@@ -206,12 +209,6 @@ static int take_settings(struct azure *azure, const struct backend_settings *set
 
 int azure_open(const struct backend_settings *settings, struct backend **out)
 {
-    struct remote_options options = {
-        .name = settings->name,
-        .ca_file = settings->ca_file,
-        .proxy = settings->proxy,
-        .connections = settings->connections,
-    };
     struct azure *azure = calloc(1, sizeof(*azure));
     if (azure == NULL)
         return ERR_NOMEM;
@@ -219,7 +216,14 @@ int azure_open(const struct backend_settings *settings, struct backend **out)
     if (rc == 0)
         rc = azure_secret_load(settings, &azure->secret);
     if (rc == 0) {
-        rc = remote_create(&options, &azure->remote);
+        const struct remote_options remote = {
+            .name = settings->name,
+            .ca_file = settings->ca_file,
+            .proxy = settings->proxy,
+            .stall_timeout_ms = azure->timeout_ms / 4,
+            .connections = settings->connections,
+        };
+        rc = remote_create(&remote, &azure->remote);
         if (rc == ERR_INVALID)
             refuse(settings, "the CA file is a PEM file", settings->ca_file);
     }

@@ -100,12 +100,9 @@ struct meaning {
 static int judge(struct remote_request *request, void *arg, bool *retry)
 {
     static const struct meaning meanings[] = {
-        {"ContainerNotFound", ERR_UNAVAILABLE, false},     {"ContainerBeingDeleted", ERR_UNAVAILABLE, false},
-        {"ContainerDisabled", ERR_UNAVAILABLE, false},     {"ResourceNotFound", ERR_UNAVAILABLE, false},
-        {"AccountBeingCreated", ERR_UNAVAILABLE, true},    {"AccountIsDisabled", ERR_UNAVAILABLE, false},
-        {"BlobArchived", ERR_UNAVAILABLE, false},          {"BlobBeingRehydrated", ERR_UNAVAILABLE, false},
-        {"Md5Mismatch", ERR_IO, true},                     {"Crc64Mismatch", ERR_IO, true},
-        {"InsufficientAccountPermissions", ERR_DENIED, false},
+        {"BlobNotFound", ERR_NOT_FOUND, false},          {"Crc64Mismatch", ERR_IO, true},
+        {"BlobArchived", ERR_UNAVAILABLE, false},        {"BlobBeingRehydrated", ERR_UNAVAILABLE, false},
+        {"ContainerBeingDeleted", ERR_UNAVAILABLE, false}, {"AccountIsDisabled", ERR_UNAVAILABLE, false},
     };
     struct azure_call *call = arg;
     const struct remote_field *code = &call->fields[AZURE_FIELD_ERROR];
@@ -115,7 +112,8 @@ static int judge(struct remote_request *request, void *arg, bool *retry)
             return meanings[i].rc;
         }
     }
-    return remote_judge(request->answer.status, retry);
+    int rc = remote_judge(request->answer.status, retry);
+    return rc == ERR_NOT_FOUND ? ERR_UNAVAILABLE : rc; /* the container, the account, or some other server's word */
 }
 
 int azure_perform(struct azure_call *call)

@@ -119,8 +119,9 @@ def lived_in(tmp_path_factory):
     s3 = gateway.boto3()
     markers = {
         "bucket": "bucket-0f3e9a7c51", "key": "folder/key-77b1c9d2e4.dcm", "metadata": "metadata-value-5a6b7c8d",
-        "metadata name": "metadata-name-9e8f7a6b", "type": "application/x-type-3c2d1e0f", "part key": "part-key-1a2b3c4d",
-        "copy": "copy-key-55aa66bb77", "deleted": "deleted-key-8899aabb", "cache": "max-age=31337, x-13371337",
+        "metadata name": "metadata-name-9e8f7a6b", "type": "application/x-type-3c2d1e0f",
+        "part key": "part-key-1a2b3c4d", "copy": "copy-key-55aa66bb77", "deleted": "deleted-key-8899aabb",
+        "cache": "max-age=31337, x-13371337",
     }
     plain = b"PATIENT^NAME^a3f1c2e5d7b9"
     body = plain * 20_000
@@ -172,7 +173,8 @@ def test_no_key_lies_about(lived_in):
     for blob in stored.blobs.values():
         associated = (arca_decrypt.label("arca data key") + bytes([blob.suite]) + blob.id
                       + blob.key_id.to_bytes(8, "big"))
-        key = keys[f"data key {blob.id.hex()}"] = arca_decrypt.unwrap(stored.bucket_key(blob), associated, blob.wrapped_key)
+        key = arca_decrypt.unwrap(stored.bucket_key(blob), associated, blob.wrapped_key)
+        keys[f"data key {blob.id.hex()}"] = key
         for number in range(len(blob.extents)):
             keys[f"extent key {blob.id.hex()} {number}"] = arca_decrypt.extent_key(key, blob.suite, blob.id, number)
     keys["secret key"] = SECRET_KEY.encode()
@@ -215,7 +217,7 @@ def as_nobody():
 
 
 def test_memory_is_closed_to_other_processes(as_nobody):
-    """No core dump, and whoever runs under the same user cannot look into the process: its files in /proc are root's."""
+    """No core dump, and the same user's other programs cannot look into the process: its files in /proc are root's."""
     gateway, wrapper = as_nobody
     # LeakSanitizer is what looks into processes, too
     gateway.start(env={"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"})
@@ -320,7 +322,8 @@ class Slow:
     """A download that takes its time: a small window, and only the head so far."""
 
     def __init__(self, gateway, bucket, key):
-        url = urllib.parse.urlsplit(gateway.boto3().generate_presigned_url("get_object", {"Bucket": bucket, "Key": key}))
+        signed = gateway.boto3().generate_presigned_url("get_object", {"Bucket": bucket, "Key": key})
+        url = urllib.parse.urlsplit(signed)
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 << 10)
         self.socket.settimeout(60)
@@ -398,8 +401,8 @@ def test_a_download_slower_than_the_grace_breaks_off(tmp_path):
 # --- keyrings ---
 
 def test_rotation_changes_no_stored_byte(tmp_path):
-    """Three generations: each start wraps the bucket keys anew. The old root key then opens nothing that the index has, the
-    new one everything, and the extents are what they were."""
+    """Three generations: each start wraps the bucket keys anew. The old root key then opens nothing that the index has,
+    the new one everything, and the extents are what they were."""
     gateway = Arca(tmp_path).start()
     s3 = gateway.boto3()
     s3.create_bucket(Bucket="one")
@@ -418,7 +421,8 @@ def test_rotation_changes_no_stored_byte(tmp_path):
             assert s3.get_object(Bucket="one", Key=key)["Body"].read() == body
         assert content(tmp_path / "objects") == before
         stored = Stored(gateway)
-        assert {g for g, _ in stored.bucket_keys.values()} == {generation} and stored.bucket_keys.keys() == wrapped.keys()
+        assert {g for g, _ in stored.bucket_keys.values()} == {generation}
+        assert stored.bucket_keys.keys() == wrapped.keys()
         assert {id: blob.wrapped_key for id, blob in stored.blobs.items()} == data_keys
         for id, (_, new) in stored.bucket_keys.items():
             assert stored.keyring().bucket_key(id, generation, new) == stored.keyring().bucket_key(id, *wrapped[id])
@@ -472,8 +476,8 @@ def test_keyring_failures_are_clear_and_change_nothing(ring, command, file, opti
 
 
 @pytest.mark.parametrize("file,secret,says", [
-    ("ring", "key", "exists"), ("new", "short", "32"), ("new", "missing", "missing"), ("no/folder/ring", "key", "no/folder/ring"),
-    ("nonsense", "key", "exists"),
+    ("ring", "key", "exists"), ("new", "short", "32"), ("new", "missing", "missing"), ("nonsense", "key", "exists"),
+    ("no/folder/ring", "key", "no/folder/ring"),
 ])
 def test_a_keyring_that_cannot_be_made(ring, file, secret, says):
     before = content(ring)

@@ -1,5 +1,5 @@
-"""Who can write to the disk cannot make arcad tell a lie: whatever is changed there, a reader gets the right bytes, or a
-500 before any byte, or an answer that breaks off behind right bytes."""
+"""Who can write to the disk cannot make arcad tell a lie: whatever is changed there, a reader gets the right bytes, or
+a 500 before any byte, or an answer that breaks off behind right bytes."""
 import http.client
 import os
 import random
@@ -124,8 +124,8 @@ class Victims:
 @pytest.fixture(scope="module", params=SUITES)
 def small(request, tmp_path_factory):
     gateway = Arca(tmp_path_factory.mktemp("tamper"), suite=request.param).start()
-    victims = Victims(gateway, [("small", SMALL), ("small", SMALL), ("twin", SMALL), ("middle", MIDDLE), ("middle", MIDDLE),
-                                ("middle-twin", MIDDLE)])
+    victims = Victims(gateway, [("small", SMALL), ("small", SMALL), ("twin", SMALL), ("middle", MIDDLE),
+                                ("middle", MIDDLE), ("middle-twin", MIDDLE)])
     victims.tag = SUITES[request.param]
     assert victims.only("small").length == HEADER + SMALL + victims.tag
     yield victims
@@ -211,8 +211,8 @@ def test_a_record_marked_as_removed(small):
 @pytest.mark.parametrize("key,other,version", [("small", "small", 0), ("small", "twin", -1), ("middle", "middle", 0),
                                                ("middle", "middle-twin", -1)])
 def test_another_object_or_an_older_version_in_its_place(small, key, other, version):
-    """Of the same bucket and size. Put there as it was; under a header forged for the place; with the right name, too; and
-    with the right extent header before the wrong ciphertext, and the other way round."""
+    """Of the same bucket and size. Put there as it was; under a header forged for the place; with the right name, too;
+    and with the right extent header before the wrong ciphertext, and the other way round."""
     extent, foreign = small.only(key), small.only(other, version)
     own, data = extent.read(), foreign.read()
     assert extent.length == foreign.length and own != data
@@ -258,8 +258,8 @@ def test_an_extent_header_made_anew(small):
     """Each field of it, changed to another one that could be."""
     extent = small.only("small")
     header = extent.read()[:HEADER]
-    for at, value in ((8, 2), (9, 1 + header[9] % 3), (10, 12), (11, 1), (15, 1), (31, header[31] ^ 1), (39, header[39] ^ 1),
-                      (55, header[55] ^ 1), (128, 1), (159, 1)):
+    for at, value in ((8, 2), (9, 1 + header[9] % 3), (10, 12), (11, 1), (15, 1), (31, header[31] ^ 1),
+                      (39, header[39] ^ 1), (55, header[55] ^ 1), (128, 1), (159, 1)):
         detected(small, "small", (extent.path, extent.data + at, bytes([value])))
 
 
@@ -289,10 +289,11 @@ def breaks_off(victims, key, damage_begin, *changes):
     with changed(*changes):
         answer = victims.reader.get(key)
     expected = victims.bodies[key]
+    seen = answer.status, len(answer.body), damage_begin
     if damage_begin < SEGMENT:
-        assert refused(answer), (answer.status, len(answer.body))
+        assert refused(answer), seen
     else:
-        assert refused(answer) or broken(answer, expected, damage_begin), (answer.status, len(answer.body), damage_begin)
+        assert refused(answer) or broken(answer, expected, damage_begin), seen
     return answer
 
 
@@ -310,7 +311,8 @@ def test_samples_of_a_big_object(big):
         extent = extents[number]
         data = extent.read()
         _, begin, _ = place(extent, number, at, big.tag)
-        answers.append(breaks_off(big, "big", begin, (extent.path, extent.data + at, flipped(data, at, 1 << rng.randrange(8)))))
+        flip = flipped(data, at, 1 << rng.randrange(8))
+        answers.append(breaks_off(big, "big", begin, (extent.path, extent.data + at, flip)))
     assert big.metric() - before == len(samples)
     assert any(refused(answer) for answer in answers)
     assert sum(len(answer.body) > SEGMENT for answer in answers) > 10, "answers that began and broke off"
@@ -386,10 +388,10 @@ def test_segments_moved_in_a_big_object(big):
         data, foreign = extent.read(), source.read()
         breaks_off(big, "big", number * EXTENT + i * SEGMENT,
                    (extent.path, extent.data + HEADER + i * unit, foreign[HEADER + j * unit:HEADER + (j + 1) * unit]))
-        low, high = min(i, j), max(i, j)
-        breaks_off(big, "big", number * EXTENT + low * SEGMENT,
-                   (extent.path, extent.data + HEADER + low * unit, data[HEADER + high * unit:HEADER + (high + 1) * unit]),
-                   (extent.path, extent.data + HEADER + high * unit, data[HEADER + low * unit:HEADER + (low + 1) * unit]))
+        at, to = HEADER + i * unit, HEADER + j * unit
+        breaks_off(big, "big", number * EXTENT + min(i, j) * SEGMENT,
+                   (extent.path, extent.data + at, data[to:to + unit]),
+                   (extent.path, extent.data + to, data[at:at + unit]))
         # the same segment, at the same place, of another object
         twin = big.stored.extents("twin")[number].read()
         breaks_off(big, "big", number * EXTENT + i * SEGMENT,
@@ -463,8 +465,8 @@ def test_parts_swapped(plain, plain_bucket):
 
 @pytest.mark.parametrize("what", ["flip", "cut", "gone", "other"])
 def test_changes_while_arcad_is_down(tmp_path, what):
-    """The last record is taken for a torn tail and its place used again: the object in it stays lost, and is never served
-    from what stands there later."""
+    """The last record is taken for a torn tail and its place used again: the object in it stays lost, and is never
+    served from what stands there later."""
     gateway = Arca(tmp_path).start()
     victims = Victims(gateway, [("kept", 5000), ("last", 5000)])
     gateway.stop()

@@ -165,10 +165,15 @@ static void error_body(struct s3_request *r, const struct s3_error_row *row, str
 static void answer_error(struct s3_request *r, int rc)
 {
     const struct s3_error_row *row = s3_error_row(rc);
+    if (rc == ERR_CLOSED || rc == ERR_CANCELED) { /* the client went, or the daemon ends: nobody's error */
+        r->error_code = err_name(rc);
+        http_answer_abort(r->exchange);
+        return;
+    }
     r->error_code = row->code;
     if (s3_error_of(rc) == S3_INTERNAL_ERROR)
         log_error("s3.failed", "%s: %s", r->operation != NULL ? r->operation->name : "request", err_text(rc));
-    if (rc == ERR_CLOSED || rc == ERR_CANCELED || http_answer_begun(r->exchange)) {
+    if (http_answer_begun(r->exchange)) {
         http_answer_abort(r->exchange);
         return;
     }

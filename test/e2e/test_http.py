@@ -6,7 +6,7 @@ import urllib.request
 
 import pytest
 
-from arca import Arca
+from arca import Arca, wait_until
 
 
 class Wire:
@@ -190,6 +190,22 @@ def test_health_and_metrics(plain):
     with urllib.request.urlopen(f"{plain.admin}/-/metrics") as answer:
         text = answer.read().decode()
     assert 'operation="ListBuckets"' in text and "arca_request_seconds_bucket" in text
+
+
+def test_a_client_that_goes_away_is_no_error_of_the_server(plain, plain_bucket):
+    s3 = plain.boto3()
+    s3.put_object(Bucket=plain_bucket, Key="long", Body=bytes(64 << 20))
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": plain_bucket, "Key": "long"})
+    wire = Wire(plain).send(f"GET {url.split(plain.host, 1)[1]} HTTP/1.1\r\nHost: {plain.host}\r\n\r\n")
+    assert wire.answer(head_only=True)[0] == 200
+    wire.file.close()
+    wire.socket.close()
+
+    def logged():
+        return [r for r in plain.log_events("access") if r.get("key") == "long" and r["operation"] == "GetObject"]
+    wait_until(logged, 20, "the request has ended")
+    assert logged()[0]["error"] in ("closed", "canceled")
+    assert plain.log_events("s3.failed") == []
 
 
 def test_access_log_names_who_did_what_and_holds_no_secret(plain, plain_bucket):

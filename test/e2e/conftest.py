@@ -1,7 +1,11 @@
 """A gateway for the tests of a module, plain and with TLS."""
 import pytest
 
-from arca import Arca
+from arca import Arca, kill_leftovers
+
+
+def pytest_sessionfinish():
+    kill_leftovers()
 
 
 @pytest.fixture(scope="module", params=["plain", "tls"])

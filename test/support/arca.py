@@ -39,6 +39,17 @@ def wait_until(condition, seconds=READY_SECONDS, what="condition"):
         time.sleep(0.02)
 
 
+_started = []
+
+
+def kill_leftovers():
+    """What tests that failed did not stop."""
+    for process in _started:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 class Arca:
     """One gateway. `start` waits until it is ready; `stop` asks for a clean end; `kill` does not ask."""
 
@@ -121,6 +132,7 @@ log: {{level: info, format: json, access: true}}
             self.process = subprocess.Popen([*self.wrapper, str(BUILD / "arcad"), "--config", str(self.config_path)],
                                             stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             env=dict(os.environ, **(env or {})))
+        _started.append(self.process)
         if wait:
             self.wait_ready()
         return self
@@ -237,5 +249,5 @@ def arcactl(*args, check=True, **kwargs):
     return done
 
 
-__all__ = ["Arca", "arcactl", "free_port", "wait_until", "SOURCE", "BUILD", "ACCESS_KEY", "SECRET_KEY", "REGION",
-           "SECOND_ACCESS_KEY", "SECOND_SECRET_KEY"]
+__all__ = ["Arca", "arcactl", "kill_leftovers", "free_port", "wait_until", "SOURCE", "BUILD", "ACCESS_KEY", "SECRET_KEY",
+           "REGION", "SECOND_ACCESS_KEY", "SECOND_SECRET_KEY"]

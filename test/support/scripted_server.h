@@ -4,9 +4,12 @@
 #define ARCA_TEST_SCRIPTED_SERVER_H
 
 #include <arpa/inet.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +31,7 @@ struct scripted {
     char url[64];
     pthread_t thread;
     atomic_bool stop;
+    SSL_CTX *tls; /* NULL: plain */
     const char *const *script; /* the last is repeated */
     size_t script_length;
     atomic_uint requests, connections;
@@ -37,14 +41,17 @@ struct scripted {
 
 struct scripted_connection {
     int fd;
+    SSL *tls;
     size_t used;
     char *text;
 };
 
 static inline void scripted_close(struct scripted_connection *connection)
 {
+    SSL_free(connection->tls);
     close(connection->fd);
     free(connection->text);
+    connection->tls = NULL;
     connection->fd = -1;
     connection->text = NULL;
 }
@@ -60,6 +67,14 @@ static inline size_t scripted_whole(struct scripted_connection *connection, size
     *body = length != NULL && length < end ? strtoul(length + 17, NULL, 10) : 0;
     size_t whole = (size_t)(end + 4 - connection->text) + *body;
     return connection->used >= whole ? whole : 0;
+}
+
+static inline bool scripted_send(struct scripted_connection *connection, const char *answer)
+{
+    size_t length = strlen(answer);
+    if (connection->tls != NULL)
+        return SSL_write(connection->tls, answer, (int)length) > 0;
+    return send(connection->fd, answer, length, MSG_NOSIGNAL) >= 0;
 }
 
 static inline void scripted_answer(struct scripted *server, struct scripted_connection *connection)
@@ -78,20 +93,34 @@ static inline void scripted_answer(struct scripted *server, struct scripted_conn
         if (strcmp(answer, SCRIPT_HANG) == 0)
             continue;
         if (strcmp(answer, SCRIPT_CLOSE) == 0 ||
-            send(connection->fd, answer, strlen(answer), MSG_NOSIGNAL) < 0 || strstr(answer, "Connection: close") != NULL)
+            !scripted_send(connection, answer) || strstr(answer, "Connection: close") != NULL)
             scripted_close(connection);
     }
 }
 
 static inline void scripted_read(struct scripted *server, struct scripted_connection *connection)
 {
-    ssize_t n = recv(connection->fd, connection->text + connection->used, SCRIPT_REQUEST - connection->used, 0);
-    if (n <= 0) {
-        scripted_close(connection);
+    do {
+        char *at = connection->text + connection->used;
+        size_t room = SCRIPT_REQUEST - connection->used;
+        ssize_t n = connection->tls != NULL ? SSL_read(connection->tls, at, (int)room) : recv(connection->fd, at, room, 0);
+        if (n <= 0) {
+            scripted_close(connection);
+            return;
+        }
+        connection->used += (size_t)n;
+        scripted_answer(server, connection);
+    } while (connection->tls != NULL && SSL_pending(connection->tls) > 0);
+}
+
+static inline void scripted_handshake(struct scripted *server, struct scripted_connection *connection)
+{
+    if (server->tls == NULL)
         return;
-    }
-    connection->used += (size_t)n;
-    scripted_answer(server, connection);
+    connection->tls = SSL_new(server->tls);
+    SSL_set_fd(connection->tls, connection->fd);
+    if (SSL_accept(connection->tls) != 1)
+        scripted_close(connection);
 }
 
 static inline void *scripted_run(void *arg)
@@ -110,9 +139,11 @@ static inline void *scripted_run(void *arg)
                 scripted_read(server, &connections[i]);
         }
         if (polls[0].revents != 0 && count < SCRIPT_CONNECTIONS) {
-            int fd = accept(server->listener, NULL, NULL);
-            connections[count++] = (struct scripted_connection){fd, 0, malloc(SCRIPT_REQUEST + 1)};
+            struct scripted_connection *connection = &connections[count++];
+            *connection = (struct scripted_connection){.fd = accept(server->listener, NULL, NULL),
+                                                       .text = malloc(SCRIPT_REQUEST + 1)};
             atomic_fetch_add(&server->connections, 1);
+            scripted_handshake(server, connection);
         }
     }
     for (size_t i = 0; i < count; i++) {
@@ -122,20 +153,28 @@ static inline void *scripted_run(void *arg)
     return NULL;
 }
 
-static inline void scripted_start(struct scripted *server, const char *const *script, size_t script_length)
+/* `tls` is taken over; NULL: plain. */
+static inline void scripted_start_tls(struct scripted *server, const char *const *script, size_t script_length, SSL_CTX *tls)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
     memset(server, 0, sizeof(*server));
     server->script = script;
     server->script_length = script_length;
+    server->tls = tls;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write() */
     server->listener = socket(AF_INET, SOCK_STREAM, 0);
     if (server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, length) != 0 ||
         listen(server->listener, 64) != 0 || getsockname(server->listener, (struct sockaddr *)&address, &length) != 0 ||
         pthread_create(&server->thread, NULL, scripted_run, server) != 0)
         abort();
     server->port = ntohs(address.sin_port);
-    snprintf(server->url, sizeof(server->url), "http://127.0.0.1:%u", server->port);
+    snprintf(server->url, sizeof(server->url), "%s:%u", tls != NULL ? "https://localhost" : "http://127.0.0.1", server->port);
+}
+
+static inline void scripted_start(struct scripted *server, const char *const *script, size_t script_length)
+{
+    scripted_start_tls(server, script, script_length, NULL);
 }
 
 static inline void scripted_stop(struct scripted *server)
@@ -143,6 +182,7 @@ static inline void scripted_stop(struct scripted *server)
     atomic_store(&server->stop, true);
     pthread_join(server->thread, NULL);
     close(server->listener);
+    SSL_CTX_free(server->tls);
 }
 
 #endif

@@ -5,7 +5,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "on_fiber.h"
+#include "blobs.h"
+#include "certificate.h"
 #include "scripted_server.h"
 
 #define EMPTY(status) "HTTP/1.1 " status "\r\nContent-Length: 0\r\n\r\n"
@@ -341,6 +342,55 @@ static void many_at_once(void **state)
     end();
 }
 
+/* --- TLS --- */
+
+static char *folder;
+
+static char *folder_file(const char *name)
+{
+    char *path;
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
+    return path;
+}
+
+/* A server whose certificate is for `name`, and a client that trusts it, or another of that name. */
+static int perform_tls(const char *name, bool trusted)
+{
+    static const char *const script[] = {HELLO};
+    folder = folder_make();
+    char *certificate = folder_file("cert.pem"), *key = folder_file("key.pem"), *other = folder_file("other.pem");
+    char *other_key = folder_file("other-key.pem");
+    certificate_write(certificate, key, name);
+    certificate_write(other, other_key, name);
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+    assert_int_equal(SSL_CTX_use_certificate_file(tls, certificate, SSL_FILETYPE_PEM), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(tls, key, SSL_FILETYPE_PEM), 1);
+    scripted_start_tls(&server, script, COUNT(script), tls);
+    const struct remote_options options = {.name = "test", .ca_file = trusted ? certificate : other};
+    assert_int_equal(remote_create(&options, &remote), 0);
+    uint8_t dst[5];
+    struct job first = {.request = {.dst = dst, .capacity = 5}}, second = first;
+    int rc = perform(&first);
+    if (rc == 0) {
+        assert_memory_equal(dst, "hello", 5);
+        assert_int_equal(perform(&second), 0);
+    }
+    assert_int_equal(atomic_load(&server.connections), 1); /* used again, or not tried again */
+    end();
+    free(certificate), free(key), free(other), free(other_key);
+    folder_remove(folder);
+    return rc;
+}
+
+static void tls(void **state)
+{
+    (void)state;
+    assert_int_equal(perform_tls("localhost", true), 0);
+    assert_int_equal(perform_tls("localhost", false), ERR_UNAVAILABLE);
+    assert_int_equal(perform_tls("elsewhere", true), ERR_UNAVAILABLE);
+    assert_int_equal(remote_create(&(struct remote_options){.ca_file = "/nowhere/ca.pem"}, &remote), ERR_INVALID);
+}
+
 /* --- endpoints --- */
 
 static void endpoints(void **state)
@@ -395,6 +445,7 @@ int main(void)
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(is_canceled),
         cmocka_unit_test(many_at_once),
+        cmocka_unit_test(tls),
         cmocka_unit_test(endpoints),
     };
     log_set_level(LOG_ERROR);

@@ -68,7 +68,6 @@ static int read_file(const char *path, char *text, size_t *length)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return err_from_errno(errno);
-    *length = 0;
     ssize_t n = 1;
     while (n > 0 && *length < FILE_MAX) {
         n = read(fd, text + *length, FILE_MAX - *length);
@@ -86,7 +85,7 @@ static int read_file(const char *path, char *text, size_t *length)
 static int load_file(const char *path, const char *const *keys, size_t count, struct secrets *out)
 {
     char *text = sodium_malloc(FILE_MAX);
-    size_t length;
+    size_t length = 0;
     if (text == NULL)
         return ERR_NOMEM;
     int rc = read_file(path, text, &length);

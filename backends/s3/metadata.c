@@ -130,7 +130,7 @@ static int ec2(const struct call *call, struct buf *token, struct buf *role, str
 {
     static const char path[] = "/latest/meta-data/iam/security-credentials/";
     const struct sign_header ttl = {SPAN_LITERAL("X-aws-ec2-metadata-token-ttl-seconds"), SPAN_LITERAL("21600")};
-    int rc = ask(call, "PUT", url_of(call, "/latest/api/token", SPAN_NONE), &ttl, token);
+    int rc = ask(call, "PUT", url_of(call, "/latest/api/token", SPAN_LITERAL("")), &ttl, token);
     if (rc != 0)
         return rc;
     struct sign_header header = {SPAN_LITERAL("X-aws-ec2-metadata-token"), span_trim(buf_span(token))};
@@ -138,7 +138,7 @@ static int ec2(const struct call *call, struct buf *token, struct buf *role, str
         if (header.value.ptr[i] <= ' ' || header.value.ptr[i] >= 0x7f)
             return ERR_SYNTAX;
     }
-    if ((rc = ask(call, "GET", url_of(call, path, SPAN_NONE), &header, role)) != 0)
+    if ((rc = ask(call, "GET", url_of(call, path, SPAN_LITERAL("")), &header, role)) != 0)
         return rc;
     struct span name, rest = span_split(buf_span(role), '\n', &name);
     (void)rest; /* an instance has one role */

@@ -57,6 +57,7 @@ struct backend;
 
 struct backend_ops {
     const char *driver;
+    bool local; /* this machine's disk or memory: its reads need no second attempt elsewhere when they are slow */
     /* Stores data->length bytes; returns when they are on stable storage. Takes no reference beyond its return. Putting
      * a name again with the same bytes succeeds. ERR_NOSPC, ERR_READONLY, ERR_IO, ERR_TIMEOUT, ERR_CANCELED. */
     int (*put)(struct backend *backend, const struct blob_name *name, struct block *data, struct locator *out) SUSPENDS;

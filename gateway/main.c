@@ -58,6 +58,7 @@ struct daemon {
     struct tls **tls;            /* of each listener; NULL: plain */
     struct listener **listeners; /* the config's, then the admin listener */
     struct garbage *garbage;
+    struct prober *prober;
     atomic_bool stopping;
 };
 
@@ -313,11 +314,17 @@ static int start_garbage(struct daemon *daemon)
     return rc != 0 ? fail("garbage collection", rc) : 0;
 }
 
+static int start_prober(struct daemon *daemon)
+{
+    int rc = prober_start(daemon->store, daemon->loops[0], &daemon->prober);
+    return rc != 0 ? fail("probes of backends", rc) : 0;
+}
+
 static int start(struct daemon *daemon)
 {
     static int (*const steps[])(struct daemon *) = {
         open_keyring,    open_index,        open_store,      start_loops,   start_engine,
-        create_services, load_certificates, start_listeners, start_garbage,
+        create_services, load_certificates, start_listeners, start_garbage, start_prober,
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -367,6 +374,8 @@ static void stop_loops(struct daemon *daemon)
     drain_listeners(daemon, 0, listeners);
     if (daemon->garbage != NULL)
         garbage_stop(daemon->garbage);
+    if (daemon->prober != NULL)
+        prober_stop(daemon->prober);
     bool ended = wait_for_fibers(daemon, daemon->config->limits.drain_timeout_ms);
     drain_listeners(daemon, listeners, listeners + 1);
     if (!ended) {
@@ -391,6 +400,7 @@ static void stop(struct daemon *daemon)
     stop_loops(daemon);
     for (unsigned i = 0; i < daemon->loops_created; i++)
         loop_free(daemon->loops[i]);
+    prober_free(daemon->prober);
     garbage_free(daemon->garbage);
     for (size_t i = 0; i <= daemon->config->listener_count; i++) {
         if (daemon->listeners != NULL)

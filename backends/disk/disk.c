@@ -403,6 +403,7 @@ static void disk_close(struct backend *backend)
 
 static const struct backend_ops DISK_OPS = {
     .driver = "disk",
+    .local = true,
     .put = disk_put,
     .get = disk_get,
     .remove = disk_remove,

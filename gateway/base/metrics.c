@@ -6,8 +6,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/err.h"
 
 #define OPERATIONS_MAX 96
+#define BACKENDS_MAX   64
 
 /* Upper bounds in nanoseconds: 100 us to 100 s. One more bucket has what is above. */
 static const uint64_t bounds[] = {
@@ -26,11 +28,22 @@ static const int statuses[] = {200, 204, 206, 304, 400, 403, 404, 405, 409, 411,
                                412, 413, 416, 499, 500, 501, 503, 507, 0};
 #define STATUSES (sizeof(statuses) / sizeof(statuses[0]))
 
+/* The outcomes of a backend's operations that are counted by themselves; the last stands for all others. */
+static const int outcomes[] = {0,           ERR_NOT_FOUND, ERR_CORRUPT,     ERR_TIMEOUT, ERR_CANCELED,
+                               ERR_NOSPC,   ERR_READONLY,  ERR_UNAVAILABLE, ERR_DENIED,  1};
+#define OUTCOMES (sizeof(outcomes) / sizeof(outcomes[0]))
+
 typedef _Atomic uint64_t counter;
 
 struct histogram {
     counter buckets[BUCKETS];
     counter sum_ns;
+};
+
+struct backend_counts {
+    counter outcomes[METRICS_BACKEND_OPS][OUTCOMES];
+    struct histogram seconds[METRICS_BACKEND_OPS];
+    counter events[METRICS_BACKEND_EVENTS];
 };
 
 /* A shard has one writer, its thread; readers add up the shards. */
@@ -41,6 +54,7 @@ struct shard {
     struct histogram histograms[METRIC_COUNT];
     counter requests[OPERATIONS_MAX][STATUSES];
     struct histogram seconds[OPERATIONS_MAX];
+    struct backend_counts backends[BACKENDS_MAX];
 };
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -52,6 +66,12 @@ static __thread struct shard *own;
 
 static const char *const *operation_names;
 static unsigned operation_count;
+
+static struct {
+    char name[33];
+    atomic_int state;
+} backends[BACKENDS_MAX];
+static atomic_uint backend_count;
 
 static void release(void *arg)
 {
@@ -143,6 +163,46 @@ void metrics_request(unsigned operation, int status, uint64_t ns)
     observe(&shard->seconds[operation], ns);
 }
 
+/* --- backends --- */
+
+unsigned metrics_backend(const char *name)
+{
+    unsigned i = 0;
+    pthread_mutex_lock(&mutex);
+    while (i < backend_count && strcmp(backends[i].name, name) != 0)
+        i++;
+    if (i == backend_count && i < BACKENDS_MAX) {
+        snprintf(backends[i].name, sizeof(backends[i].name), "%s", name);
+        backend_count++;
+    }
+    pthread_mutex_unlock(&mutex);
+    return i;
+}
+
+void metrics_backend_done(unsigned backend, enum metrics_backend_op op, int rc, uint64_t ns)
+{
+    if (backend >= BACKENDS_MAX)
+        return;
+    size_t slot = 0;
+    while (slot < OUTCOMES - 1 && outcomes[slot] != rc)
+        slot++;
+    struct backend_counts *counts = &mine()->backends[backend];
+    bump(&counts->outcomes[op][slot], 1);
+    observe(&counts->seconds[op], ns);
+}
+
+void metrics_backend_count(unsigned backend, enum metrics_backend_event event)
+{
+    if (backend < BACKENDS_MAX)
+        bump(&mine()->backends[backend].events[event], 1);
+}
+
+void metrics_backend_state(unsigned backend, int state)
+{
+    if (backend < BACKENDS_MAX)
+        atomic_store_explicit(&backends[backend].state, state, memory_order_relaxed);
+}
+
 /* --- rendering, under the mutex --- */
 
 /* The sum over all shards of the counter at a place in struct shard. */
@@ -212,6 +272,65 @@ static void render_requests(struct buf *out)
     }
 }
 
+static const char *const backend_ops[METRICS_BACKEND_OPS] = {"put", "get", "remove", "list"};
+static const struct {
+    const char *name, *help;
+} backend_events[METRICS_BACKEND_EVENTS] = {
+    [METRICS_REFUSED] = {"arca_backend_refused_total", "Operations that were not tried because the backend is down"},
+    [METRICS_BREAKER_OPENS] = {"arca_backend_breaker_opens_total", "Times that a backend was found to be down"},
+    [METRICS_HEDGES] = {"arca_backend_hedges_total", "Slow reads of it that another backend was asked for, too"},
+    [METRICS_HEDGES_WON] = {"arca_backend_hedges_won_total", "Those that the other backend answered first"},
+};
+
+static void render_outcomes(struct buf *out, unsigned backend)
+{
+    size_t base = offsetof(struct shard, backends) + backend * sizeof(struct backend_counts);
+    for (size_t op = 0; op < METRICS_BACKEND_OPS; op++) {
+        for (size_t i = 0; i < OUTCOMES; i++) {
+            uint64_t n = total(base + offsetof(struct backend_counts, outcomes) + (op * OUTCOMES + i) * sizeof(counter));
+            if (n == 0)
+                continue;
+            const char *outcome = i == OUTCOMES - 1 ? "other" : outcomes[i] == 0 ? "ok" : err_name(outcomes[i]);
+            buf_printf(out, "arca_backend_operations_total{backend=\"%s\",operation=\"%s\",outcome=\"%s\"} %llu\n",
+                       backends[backend].name, backend_ops[op], outcome, (unsigned long long)n);
+        }
+    }
+}
+
+static void render_backend_seconds(struct buf *out, unsigned backend)
+{
+    size_t base = offsetof(struct shard, backends) + backend * sizeof(struct backend_counts);
+    for (size_t op = 0; op < METRICS_BACKEND_OPS; op++) {
+        char label[128];
+        snprintf(label, sizeof(label), "backend=\"%s\",operation=\"%s\",", backends[backend].name, backend_ops[op]);
+        render_histogram(out, "arca_backend_seconds", label,
+                         base + offsetof(struct backend_counts, seconds) + op * sizeof(struct histogram));
+    }
+}
+
+static void render_backends(struct buf *out)
+{
+    if (backend_count == 0)
+        return;
+    head(out, "arca_backend_state", "State of a backend: 0 healthy, 1 degraded, 2 down", "gauge");
+    for (unsigned i = 0; i < backend_count; i++)
+        buf_printf(out, "arca_backend_state{backend=\"%s\"} %d\n", backends[i].name,
+                   atomic_load_explicit(&backends[i].state, memory_order_relaxed));
+    head(out, "arca_backend_operations_total", "Operations of a backend by outcome", "counter");
+    for (unsigned i = 0; i < backend_count; i++)
+        render_outcomes(out, i);
+    head(out, "arca_backend_seconds", "Time of a backend's operations", "histogram");
+    for (unsigned i = 0; i < backend_count; i++)
+        render_backend_seconds(out, i);
+    for (size_t event = 0; event < METRICS_BACKEND_EVENTS; event++) {
+        head(out, backend_events[event].name, backend_events[event].help, "counter");
+        for (unsigned i = 0; i < backend_count; i++)
+            buf_printf(out, "%s{backend=\"%s\"} %llu\n", backend_events[event].name, backends[i].name,
+                       (unsigned long long)total(offsetof(struct shard, backends) + i * sizeof(struct backend_counts) +
+                                                 offsetof(struct backend_counts, events) + event * sizeof(counter)));
+    }
+}
+
 static void render_value(struct buf *out, enum metric metric, const char *name, const char *help, const char *type)
 {
     head(out, name, help, type);
@@ -231,5 +350,6 @@ void metrics_render(struct buf *out)
 #undef GAUGE
 #undef HISTOGRAM
     render_requests(out);
+    render_backends(out);
     pthread_mutex_unlock(&mutex);
 }

@@ -29,6 +29,21 @@ void metrics_observe(enum metric metric, uint64_t ns);  /* histograms */
 void metrics_operations(const char *const *names, unsigned count);
 void metrics_request(unsigned operation, int status, uint64_t ns);
 
+/* Operations of storage backends, counted by backend, operation and outcome, and timed by backend and operation. Backends
+ * are named once at start; the same name gets the same number. At most 64: what is counted for more is dropped. */
+enum metrics_backend_op { METRICS_PUT, METRICS_GET, METRICS_REMOVE, METRICS_LIST, METRICS_BACKEND_OPS };
+enum metrics_backend_event {
+    METRICS_REFUSED, /* an operation that was not tried, because the backend is down */
+    METRICS_BREAKER_OPENS,
+    METRICS_HEDGES,     /* reads of it that another backend was asked for, too */
+    METRICS_HEDGES_WON, /* by the other */
+    METRICS_BACKEND_EVENTS
+};
+unsigned metrics_backend(const char *name);
+void metrics_backend_done(unsigned backend, enum metrics_backend_op op, int rc, uint64_t ns);
+void metrics_backend_count(unsigned backend, enum metrics_backend_event event);
+void metrics_backend_state(unsigned backend, int state); /* 0 healthy, 1 degraded, 2 down */
+
 /* Appends all of them in Prometheus' text exposition format 0.0.4. */
 void metrics_render(struct buf *out);
 

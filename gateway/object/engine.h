@@ -68,8 +68,10 @@ struct object_put {
     Arca__Precondition *precondition; /* NULL: none. Checked early, and again when it is applied */
     uint64_t size_max;                /* ERR_TOO_LARGE beyond it */
     int64_t deadline_ms;
+    unsigned retry_after_s; /* out, with ERR_UNAVAILABLE: when to try again; 0: not known */
 };
-/* Errors: the source's, the store's, index_apply's. On failure whatever was stored is garbage and noted as such. */
+/* Errors: the source's, the store's, index_apply's; before the body is read, if the placement cannot take it now. On failure
+ * whatever was stored is garbage and noted as such. */
 int object_put(struct engine *engine, struct arena *arena, struct object_put *put) SUSPENDS;
 
 struct part_put {
@@ -80,6 +82,7 @@ struct part_put {
     struct source *body;
     struct write_seal seal;
     int64_t deadline_ms;
+    unsigned retry_after_s; /* as for object_put */
 };
 int part_put(struct engine *engine, struct arena *arena, struct part_put *put) SUSPENDS;
 

@@ -259,6 +259,15 @@ static void body_abandon(struct body_write *w) SUSPENDS
 
 /* --- objects and parts --- */
 
+/* An empty body needs no backend. */
+static int check_store(struct engine *engine, const Arca__Bucket *bucket, const struct source *body,
+                       unsigned *retry_after_s)
+{
+    if (body->length == 0)
+        return 0;
+    return store_writable(engine->options.store, span_str(bucket->placement), retry_after_s);
+}
+
 /* A write that cannot succeed is refused before its body is read. */
 static int check_early(struct engine *engine, struct arena *arena, const struct object_put *put) SUSPENDS
 {
@@ -295,6 +304,8 @@ static int commit_object(struct body_write *w, struct object_put *put) SUSPENDS
 int object_put(struct engine *engine, struct arena *arena, struct object_put *put) SUSPENDS
 {
     int rc = check_early(engine, arena, put);
+    if (rc == 0)
+        rc = check_store(engine, put->bucket, put->body, &put->retry_after_s);
     if (rc != 0)
         return rc;
     struct body_write w = {
@@ -342,6 +353,8 @@ int part_put(struct engine *engine, struct arena *arena, struct part_put *put) S
         index_upload_get(engine->options.index, put->bucket->uploads_node, put->key, put->upload_id, arena, &upload);
     if (rc == 0 && upload->completed_etag[0] != '\0')
         rc = ERR_NO_SUCH_UPLOAD;
+    if (rc == 0)
+        rc = check_store(engine, put->bucket, put->body, &put->retry_after_s);
     if (rc != 0)
         return rc;
     struct body_write w = {

@@ -247,6 +247,7 @@ static int copy_part(struct s3_request *r, struct source_object *source, struct 
         put->body = body_digest_source(body.digest);
         put->seal = (struct write_seal){checked_body_described, &body};
         rc = part_put(r->engine, r->arena, put);
+        r->retry_after_s = put->retry_after_s;
     }
     checked_body_close(&body);
     return rc;

@@ -62,6 +62,7 @@ int op_put_object(struct s3_request *r)
     if (rc == 0) {
         put.body = body.source;
         rc = object_put(r->engine, r->arena, &put);
+        r->retry_after_s = put.retry_after_s;
     }
     checked_body_close(&body);
     if (rc != 0)

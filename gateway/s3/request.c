@@ -180,7 +180,7 @@ static void answer_error(struct s3_request *r, int rc)
     if (row->status != 304) /* keeps ETag and the like */
         http_answer_clear(r->exchange);
     if (row->status == 503)
-        http_answer_header_str(r->exchange, "Retry-After", "1");
+        http_answer_header_u64(r->exchange, "Retry-After", r->retry_after_s > 0 ? r->retry_after_s : 1);
     if (r->http->method == HTTP_HEAD || row->status == 304) {
         http_answer_begin(r->exchange, row->status, 0);
         (void)http_answer_flush(r->exchange);

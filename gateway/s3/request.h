@@ -40,6 +40,7 @@ struct s3_request {
     const char *message; /* NULL: the table's */
     struct s3_detail details[3];
     size_t detail_count;
+    unsigned retry_after_s; /* with status 503; 0: one second */
     const char *error_code; /* what was answered, for the access log; NULL: success */
 };
 

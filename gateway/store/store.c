@@ -1,6 +1,7 @@
 #include "store.h"
 
-#include <stdatomic.h>
+#include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,13 +10,14 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "fanout.h"
+#include "hedge.h"
+#include "watched.h"
 
-#define AVOID_MS 10000 /* how long reads prefer other replicas after a backend failed one */
-#define TRIED_MAX 32   /* bits in `tried` */
+#define TRIED_MAX 32 /* bits in `tried` */
 
 struct member {
-    struct backend *backend;
-    _Atomic int64_t avoid_until; /* loop_now_ms */
+    struct backend *backend; /* watched */
+    unsigned preference;     /* of reads, the lowest first */
 };
 
 struct placement {
@@ -33,6 +35,19 @@ struct store {
 };
 
 /* --- open --- */
+
+static int open_member(const struct backend_settings *settings, struct member *out)
+{
+    struct backend *inner;
+    int rc = backend_open(settings, &inner);
+    if (rc != 0)
+        return rc;
+    if ((rc = watched_create(inner, &out->backend)) != 0)
+        inner->ops->close(inner);
+    /* Behind the cost, and in front of the order of the replicas: the place in the placements, see open_placement. */
+    out->preference = settings->cost * PLACEMENT_MAX + PLACEMENT_MAX - 1;
+    return rc;
+}
 
 static struct member *find_member(const struct store *store, const char *name)
 {
@@ -62,11 +77,14 @@ static int open_placement(const struct store *store, const struct config_placeme
         return ERR_INVALID;
     }
     for (size_t i = 0; i < config->backend_count; i++) {
-        const struct member *member = find_member(store, config->backends[i]);
+        struct member *member = find_member(store, config->backends[i]);
         if (member == NULL) {
             log_error("store_placement", "placement %s: there is no backend %s", config->name, config->backends[i]);
             return ERR_INVALID;
         }
+        unsigned cost = member->preference / PLACEMENT_MAX * PLACEMENT_MAX;
+        if (member->preference - cost > i)
+            member->preference = cost + (unsigned)i;
         out->backends[out->count++] = member->backend;
     }
     return 0;
@@ -83,7 +101,7 @@ int store_open(const struct config *config, struct store **out)
     if (store->members == NULL || store->placements == NULL)
         rc = ERR_NOMEM;
     for (size_t i = 0; rc == 0 && i < config->backend_count; i++) {
-        rc = backend_open(&config->backends[i], &store->members[i].backend);
+        rc = open_member(&config->backends[i], &store->members[i]);
         store->member_count += rc == 0;
     }
     for (size_t i = 0; rc == 0 && i < config->placement_count; i++) {
@@ -204,17 +222,19 @@ static int resolve(const struct store *store, const Arca__Replica *replica, stru
     return 0;
 }
 
-/* The untried replica to read next: those in good state on a backend that has not failed lately come first. -1: none. */
+/* The untried replica to read next: of a backend that works, in good state, cheap, named early in its placement. -1: none. */
 static int choose(const struct store *store, Arca__Replica *const *replicas, size_t count, uint32_t tried)
 {
     int best = -1;
-    int best_rank = 4;
+    unsigned best_rank = UINT_MAX;
+    int64_t now_ms = loop_now_ms();
     for (size_t i = 0; i < count && i < TRIED_MAX; i++) {
         if (tried >> i & 1)
             continue;
         const struct member *member = find_member(store, replicas[i]->backend);
-        bool avoid = member == NULL || (member->avoid_until != 0 && member->avoid_until > loop_now_ms());
-        int rank = (avoid ? 2 : 0) + (replicas[i]->state == ARCA__REPLICA__STATE__GOOD ? 0 : 1);
+        unsigned rank = member == NULL ? 3 : health_rank(watched_health(member->backend), now_ms);
+        rank = rank * 2 + (replicas[i]->state == ARCA__REPLICA__STATE__GOOD ? 0 : 1);
+        rank = rank << 16 | (member != NULL ? member->preference : 0);
         if (rank < best_rank) {
             best_rank = rank;
             best = (int)i;
@@ -223,34 +243,94 @@ static int choose(const struct store *store, Arca__Replica *const *replicas, siz
     return best;
 }
 
+/* One read of an extent, and what has come of it so far. */
+struct extent_read {
+    const struct store *store;
+    Arca__Replica *const *replicas;
+    size_t count;
+    struct blob_name name;
+    uint64_t offset, length;
+    uint8_t *dst;
+    uint32_t *tried;
+    int why; /* what it fails with when no replica is left */
+};
+
+static void note_tried(struct extent_read *read, int i, int rc)
+{
+    *read->tried |= (uint32_t)1 << i;
+    if (rc == 0)
+        return;
+    if (find_member(read->store, read->replicas[i]->backend) != NULL) /* else resolve told it */
+        log_warn("store_get", "backend %s: %s", read->replicas[i]->backend, err_text(rc));
+    if (rc == ERR_CORRUPT)
+        read->why = ERR_CORRUPT;
+    else if (rc != ERR_NOT_FOUND && read->why != ERR_CORRUPT)
+        read->why = ERR_UNAVAILABLE;
+}
+
+/* From replica i, with j to help out when i is slow. ERR_BUSY: there is no room for that. */
+static int read_hedged(struct extent_read *read, int i, struct member *member, const struct locator *locator,
+                       int j) SUSPENDS
+{
+    struct hedge_side sides[2] = {{.backend = member->backend, .locator = *locator}};
+    struct member *other;
+    int winner;
+    if (resolve(read->store, read->replicas[j], &other, &sides[1].locator) != 0)
+        return ERR_BUSY;
+    sides[1].backend = other->backend;
+    int rc = hedge_get(sides, &read->name, read->offset, read->length, read->dst, &winner);
+    if (rc == ERR_CANCELED)
+        return rc;
+    /* A replica that was slow may be read again, if the other turns out to be damaged. */
+    for (int side = 0; side < 2; side++) {
+        if (sides[side].rc != ERR_BUSY && (sides[side].rc != 0 || side == winner))
+            note_tried(read, side == 0 ? i : j, sides[side].rc);
+    }
+    return rc == ERR_NOMEM ? ERR_BUSY : rc;
+}
+
+/* From the replica that is to be read next. */
+static int read_next(struct extent_read *read, int i) SUSPENDS
+{
+    struct member *member;
+    struct locator locator;
+    int rc = resolve(read->store, read->replicas[i], &member, &locator);
+    if (rc == 0 && read->count > 1 && watched_hedged(member->backend)) {
+        int j = choose(read->store, read->replicas, read->count, *read->tried | (uint32_t)1 << i);
+        rc = j >= 0 ? read_hedged(read, i, member, &locator, j) : ERR_BUSY;
+        if (rc != ERR_BUSY)
+            return rc;
+        rc = 0;
+    }
+    if (rc == 0)
+        rc = member->backend->ops->get(member->backend, &read->name, &locator, read->offset, read->length, read->dst);
+    if (rc != ERR_CANCELED)
+        note_tried(read, i, rc);
+    return rc;
+}
+
 int store_get_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
                      uint32_t extent, uint64_t offset, uint64_t length, uint8_t *dst, uint32_t *tried) SUSPENDS
 {
-    struct blob_name name;
-    extent_name(blob_id, extent, &name);
-    /* One damaged replica says more than others that are gone or not reached. */
-    int why = *tried != 0 ? ERR_CORRUPT : ERR_NOT_FOUND;
+    struct extent_read read = {
+        .store = store,
+        .replicas = replicas,
+        .count = count,
+        .offset = offset,
+        .length = length,
+        .dst = dst,
+        .tried = tried,
+        /* One damaged replica says more than others that are gone or not reached. */
+        .why = *tried != 0 ? ERR_CORRUPT : ERR_NOT_FOUND,
+    };
     int i;
+    extent_name(blob_id, extent, &read.name);
     while ((i = choose(store, replicas, count, *tried)) >= 0) {
-        *tried |= (uint32_t)1 << i;
-        struct member *member;
-        struct locator locator;
-        int rc = resolve(store, replicas[i], &member, &locator);
-        if (rc == 0)
-            rc = member->backend->ops->get(member->backend, &name, &locator, offset, length, dst);
+        int rc = read_next(&read, i);
         if (rc == 0 || rc == ERR_CANCELED)
             return rc;
-        if (member != NULL) {
-            log_warn("store_get", "backend %s: %s", member->backend->name, err_text(rc));
-            if (rc != ERR_CORRUPT && rc != ERR_NOT_FOUND)
-                member->avoid_until = loop_now_ms() + AVOID_MS;
-        }
-        if (rc == ERR_CORRUPT)
-            why = ERR_CORRUPT;
-        else if (rc != ERR_NOT_FOUND && why != ERR_CORRUPT)
-            why = ERR_UNAVAILABLE;
     }
-    return why;
+    return read.why;
 }
 
 int store_remove_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
@@ -273,30 +353,71 @@ int store_remove_extent(struct store *store, Arca__Replica *const *replicas, siz
 
 /* --- health --- */
 
-static int placement_ready(const struct placement *placement, char *why, size_t why_size) SUSPENDS
+int store_writable(const struct store *store, struct span placement, unsigned *retry_after_s)
 {
-    unsigned healthy = 0;
-    int rc = 0;
-    struct backend_health health;
-    for (size_t i = 0; i < placement->count; i++) {
-        struct backend *backend = placement->backends[i];
-        int probed = backend->ops->probe(backend, &health);
-        if (probed == 0 && health.state == BACKEND_HEALTHY) {
-            healthy++;
-        } else if (rc == 0) {
-            rc = probed == 0 && health.state == BACKEND_READONLY ? ERR_READONLY : ERR_UNAVAILABLE;
-            snprintf(why, why_size, "backend %s: %s", backend->name, probed == 0 ? health.why : err_text(probed));
-        }
+    const struct placement *place = find_placement(store, placement);
+    int64_t now_ms = loop_now_ms(), wait_ms = INT64_MAX;
+    unsigned able = 0;
+    int why = ERR_UNAVAILABLE;
+    if (place == NULL)
+        return ERR_NOT_FOUND;
+    for (size_t i = 0; i < place->count; i++) {
+        const struct health *health = watched_health(place->backends[i]);
+        int rc = health_writable(health);
+        int64_t retry_ms = health_retry_ms(health, now_ms);
+        able += rc == 0;
+        if (rc == ERR_UNAVAILABLE && retry_ms < wait_ms)
+            wait_ms = retry_ms;
+        else if (rc == ERR_READONLY)
+            why = rc;
     }
-    return healthy >= placement->quorum ? 0 : rc;
+    if (able >= place->quorum)
+        return 0;
+    if (wait_ms == INT64_MAX)
+        return why;
+    *retry_after_s = (unsigned)(wait_ms / 1000 + 1);
+    return ERR_UNAVAILABLE;
 }
 
-int store_ready(struct store *store, char *why, size_t why_size) SUSPENDS
+/* Appends to a text that is cut where it is too long. */
+static void say(char *text, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void say(char *text, size_t size, const char *format, ...)
+{
+    size_t length = strlen(text);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text + length, size - length, format, args);
+    va_end(args);
+}
+
+static int placement_ready(const struct placement *place, char *why, size_t why_size)
+{
+    unsigned able = 0;
+    int first = 0;
+    say(why, why_size, "placement %s cannot be written to:", place->name);
+    for (size_t i = 0; i < place->count; i++) {
+        const struct health *health = watched_health(place->backends[i]);
+        int rc = health_writable(health) != 0 ? health_writable(health) : health->writes;
+        able += rc == 0;
+        if (rc == 0)
+            continue;
+        say(why, why_size, "%s backend %s: %s", first == 0 ? "" : ";", place->backends[i]->name,
+            err_text(rc == ERR_UNAVAILABLE ? health->last_error : rc));
+        first = first == 0 ? rc : first;
+    }
+    return able >= place->quorum ? 0 : first;
+}
+
+int store_ready(const struct store *store, char *why, size_t why_size)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < store->placement_count; i++)
+    if (why_size == 0)
+        return ERR_INVALID;
+    for (size_t i = 0; rc == 0 && i < store->placement_count; i++) {
+        why[0] = '\0';
         rc = placement_ready(&store->placements[i], why, why_size);
-    if (rc == 0 && why_size > 0)
+    }
+    if (rc == 0)
         why[0] = '\0';
     return rc;
 }

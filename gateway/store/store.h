@@ -16,6 +16,10 @@ void store_close(struct store *store); /* NULL is fine */
 /* The name of a placement exists. */
 bool store_has_placement(const struct store *store, struct span name);
 
+/* Enough of the placement's backends can be written to. Before a body is read: a write that cannot succeed is refused at
+ * once. ERR_NOT_FOUND (no such placement); ERR_UNAVAILABLE, and in how many seconds it is worth trying again; ERR_READONLY. */
+int store_writable(const struct store *store, struct span placement, unsigned *retry_after_s);
+
 /* Puts one sealed extent on the placement's backends; returns when its write quorum has it on stable storage. The
  * replicas that hold it are written to `out` (allocated in the arena), as the index records them.
  * ERR_NOT_FOUND (no such placement), ERR_UNAVAILABLE, ERR_NOSPC, ERR_READONLY, ERR_CANCELED. */
@@ -32,11 +36,19 @@ int store_get_extent(struct store *store, Arca__Replica *const *replicas, size_t
 int store_remove_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
                         uint32_t extent) SUSPENDS;
 
-/* For the orphan scan and tools. NULL past the last. */
+/* For the orphan scan and tools. NULL past the last. Its operations fail at once while it is down (store/watched.h). */
 struct backend *store_backend(struct store *store, size_t i);
 
-/* 0, or the first backend's state that keeps writes from their quorum: ERR_UNAVAILABLE, ERR_READONLY. For health. */
-int store_ready(struct store *store, char *why, size_t why_size) SUSPENDS;
+/* 0, or why a placement cannot be written to, in words: ERR_UNAVAILABLE, ERR_READONLY, ERR_NOSPC. For health. */
+int store_ready(const struct store *store, char *why, size_t why_size);
+
+/* --- probes --- */
+/* A background fiber that probes backends that are idle or not healthy, so that one that fails is known before a request
+ * finds out, and one that comes back is used again. */
+struct prober;
+int prober_start(struct store *store, struct loop *loop, struct prober **out); /* any thread. ERR_NOMEM */
+void prober_stop(struct prober *prober); /* any thread: the loop's end waits for its fibers */
+void prober_free(struct prober *prober); /* after the loop has ended. NULL is fine */
 
 /* --- garbage --- */
 /* A background fiber that removes what nobody refers to: blobs in the index's garbage table once they are older than the

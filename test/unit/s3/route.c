@@ -152,6 +152,8 @@ static void errors_have_s3s_codes(void **state)
         {ERR_LENGTH_REQUIRED, "MissingContentLength", 411},
         {ERR_NOSPC, "InsufficientStorage", 507},
         {ERR_BUSY, "SlowDown", 503},
+        {ERR_UNAVAILABLE, "SlowDown", 503},
+        {ERR_READONLY, "ServiceUnavailable", 503},
         {ERR_CORRUPT, "InternalError", 500},
         {ERR_NOMEM, "InternalError", 500},
         {-12345, "InternalError", 500},

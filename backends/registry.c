@@ -2,6 +2,7 @@
 
 #include <string.h>
 #include "backends/azure/azure.h"
+#include "backends/libs3/libs3.h"
 #include "backends/s3/s3.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -12,12 +13,24 @@ static int open_disk(const struct backend_settings *settings, struct backend **o
     return disk_open(&options, out);
 }
 
+static int open_s3(const struct backend_settings *settings, struct backend **out)
+{
+    if (settings->signature != 2)
+        return s3_open(settings, out);
+#ifdef ARCA_LIBS3
+    return libs3_open(settings, out);
+#else
+    log_error("backend_driver", "backend %s: this arca was built without libs3, which signature 2 needs", settings->name);
+    return ERR_UNSUPPORTED;
+#endif
+}
+
 static const struct {
     const char *driver;
     int (*open)(const struct backend_settings *settings, struct backend **out);
 } DRIVERS[] = {
     {"disk", open_disk},
-    {"s3", s3_open},
+    {"s3", open_s3},
     {"azure", azure_open},
 };
 

@@ -10,13 +10,7 @@
 #include "remote_private.h"
 #include "xml.h"
 
-#define BACKOFF_GROWTH     50    /* times the first */
 #define RETRY_AFTER_MAX_MS 30000 /* what a store asks for beyond this is not waited for */
-
-/* The retry budget: a store that fails everything gets as many retries as this at once, and then one for every ten
- * requests that succeed. */
-#define BUDGET_TOKENS (100 * RETRY_COST)
-#define RETRY_COST    10
 
 /* --- the endpoint --- */
 
@@ -83,7 +77,7 @@ int remote_create(const struct remote_options *options, struct remote **out)
     to->attempts = options->attempts > 0 ? options->attempts : 5;
     to->connections = options->connections > 0 ? options->connections : 64;
     to->backoff_ms = options->backoff_ms > 0 ? options->backoff_ms : 100;
-    atomic_init(&remote->tokens, BUDGET_TOKENS);
+    retry_budget_init(&remote->budget);
     if (copy(options->name, &to->name) != 0 || copy(options->ca_file, &to->ca_file) != 0 ||
         copy(options->proxy, &to->proxy) != 0) {
         remote_free(remote);
@@ -162,51 +156,6 @@ static int judge_code(CURLcode code, bool *retry)
     }
 }
 
-static bool budget_take(struct remote *remote)
-{
-    int tokens = atomic_load(&remote->tokens);
-    while (tokens >= RETRY_COST) {
-        if (atomic_compare_exchange_weak(&remote->tokens, &tokens, tokens - RETRY_COST))
-            return true;
-    }
-    return false;
-}
-
-static void budget_earn(struct remote *remote)
-{
-    int tokens = atomic_load_explicit(&remote->tokens, memory_order_relaxed);
-    while (tokens < BUDGET_TOKENS) {
-        if (atomic_compare_exchange_weak(&remote->tokens, &tokens, tokens + 1))
-            return;
-    }
-}
-
-/* Full jitter: clients that failed together do not come back together. */
-static int64_t backoff_ms(const struct remote *remote, unsigned attempt)
-{
-    int64_t first = remote->options.backoff_ms;
-    int64_t most = attempt < 6 ? first << (attempt - 1) : first * BACKOFF_GROWTH;
-    return (int64_t)randombytes_uniform((uint32_t)most + 1);
-}
-
-/* Until the next attempt. ERR_TIMEOUT when it would begin after the deadline. */
-static int pause_for(const struct remote *remote, const struct remote_request *request, unsigned attempt,
-                     int64_t retry_after_ms)
-{
-    int64_t wait_ms = backoff_ms(remote, attempt);
-    if (retry_after_ms > RETRY_AFTER_MAX_MS)
-        return ERR_TIMEOUT;
-    if (wait_ms < retry_after_ms)
-        wait_ms = retry_after_ms;
-    int64_t until_ms = loop_now_ms() + wait_ms;
-    if (until_ms >= request->deadline_ms)
-        return ERR_TIMEOUT;
-    int rc;
-    while ((rc = fiber_wait(until_ms)) == 0)
-        ;
-    return rc == ERR_TIMEOUT ? 0 : rc;
-}
-
 /* `retry` tells whether another attempt may help. */
 static int attempt_once(struct remote *remote, struct remote_request *request, int64_t *retry_after_ms, bool *retry)
 {
@@ -242,10 +191,12 @@ int remote_perform(struct remote *remote, struct remote_request *request)
         int64_t retry_after_ms;
         int rc = attempt_once(remote, request, &retry_after_ms, &retry);
         if (rc == 0)
-            budget_earn(remote);
-        if (rc == 0 || !retry || attempt >= attempts || !budget_take(remote))
+            retry_budget_earn(&remote->budget);
+        if (rc == 0 || !retry || attempt >= attempts || !retry_budget_take(&remote->budget))
             return rc;
-        int paused = pause_for(remote, request, attempt, retry_after_ms);
+        int paused = retry_after_ms > RETRY_AFTER_MAX_MS
+                         ? ERR_TIMEOUT
+                         : retry_pause(remote->options.backoff_ms, attempt, retry_after_ms, request->deadline_ms);
         if (paused != 0)
             return paused == ERR_CANCELED ? paused : rc;
         metrics_add(METRIC_BACKEND_RETRIES, 1);

@@ -3,15 +3,15 @@
 #define ARCA_BACKENDS_REMOTE_REMOTE_PRIVATE_H
 
 #include <curl/curl.h>
-#include <stdatomic.h>
 #include "base/loop.h"
 #include "remote.h"
+#include "retry.h"
 
 struct multi;
 
 struct remote {
     struct remote_options options; /* defaults filled in; the texts are copies */
-    atomic_int tokens;             /* of the retry budget, in tenths of a retry */
+    struct retry_budget budget;
     struct multi *multis[LOOPS_MAX]; /* each of its loop's thread alone */
 };
 

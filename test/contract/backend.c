@@ -3,6 +3,7 @@
 #include "unit.h"
 
 #include "azurite.h"
+#include "backends/registry.h"
 #include "base/log.h"
 #include "blobs.h"
 #include "memory_backend.h"
@@ -82,11 +83,33 @@ static int open_s3(const char *place, struct backend **out)
     return s3_open(&settings, out);
 }
 
+#ifdef ARCA_LIBS3
+static bool start_libs3(void)
+{
+    return start_s3();
+}
+
+static int open_libs3(const char *place, struct backend **out)
+{
+    struct backend_settings settings = minio.settings;
+    settings.prefix = name_of(place);
+    settings.signature = 2;
+    return backend_open(&settings, out);
+}
+#else
+static bool start_libs3(void)
+{
+    return false;
+}
+#define open_libs3 NULL
+#endif
+
 static const struct driver DRIVERS[] = {
     {"disk", NULL, NULL, open_disk},
     {"memory", NULL, memory_forget, open_memory},
     {"azure", start_azure, stop_azure, open_azure},
     {"s3", start_s3, stop_s3, open_s3},
+    {"libs3", start_libs3, stop_s3, open_libs3},
 };
 
 static const struct driver *driver;

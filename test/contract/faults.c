@@ -61,11 +61,22 @@ struct driver {
     int signature;
     const char *base;   /* what the endpoint ends with */
     const char *credentials;
+    const char *blind;  /* " NAME NAME ": faults that only the bytes' own tags can show: what comes of them is not looked
+                         * at */
+    const char *spared; /* the same: faults that are not tried */
+    bool counted;       /* the numbers of requests are those of the table */
 };
 
 static const struct driver DRIVERS[] = {
-    {"azure", "azure", 0, "/arca", "key: YXJjYSBjb250cmFjdCB0ZXN0cywgYSBrZXkgZm9yIG5vYm9keQ==\n"},
-    {"s3", "s3", 4, "", "access_key_id: nobody\nsecret_access_key: nothing-secret\n"},
+    {"azure", "azure", 0, "/arca", "key: YXJjYSBjb250cmFjdCB0ZXN0cywgYSBrZXkgZm9yIG5vYm9keQ==\n",
+     "", "", true},
+    {"s3", "s3", 4, "", "access_key_id: nobody\nsecret_access_key: nothing-secret\n", "", "", true},
+#ifdef ARCA_LIBS3
+    /* libs3 does not tell Content-Range, nor Retry-After, and it follows redirects. It reads over a doctype, whose memory
+     * it leaks. */
+    {"libs3", "s3", 2, "", "access_key_id: nobody\nsecret_access_key: nothing-secret\n",
+     " shifted redirect ", " bomb ", false},
+#endif
 };
 
 static const struct driver *driver;
@@ -88,6 +99,13 @@ static struct backend *open_backend(const char *fault)
     };
     assert_int_equal(backend_open(&settings, &backend), 0);
     return backend;
+}
+
+static bool among(const char *words, const char *fault)
+{
+    char word[64];
+    snprintf(word, sizeof(word), " %s ", fault);
+    return strstr(words, word) != NULL;
 }
 
 /* How many requests the server has had for a name. */
@@ -131,7 +149,7 @@ static int try_get(struct backend *backend, const struct blob_name *name)
     assert_non_null(data);
     memset(data, 0xee, LENGTH + 1);
     int rc = backend->ops->get(backend, name, &nowhere, OFFSET, LENGTH, data);
-    for (unsigned i = 0; rc == 0 && i < LENGTH; i++)
+    for (unsigned i = 0; rc == 0 && i < LENGTH && !among(driver->blind, backend->name); i++)
         assert_int_equal(data[i], (i + OFFSET) % 251);
     assert_int_equal(data[LENGTH], 0xee);
     free(data);
@@ -187,7 +205,7 @@ static void check(const struct fault *fault, const struct trial *trial)
     const int wanted[] = {fault->put, fault->get, fault->remove, fault->list, 0};
     int want = wanted[trial->operation];
     bool failed = trial->rc == ERR_IO || trial->rc == ERR_UNAVAILABLE || trial->rc == ERR_TIMEOUT;
-    bool good = want == ANY || (want == FAILS ? failed : trial->rc == want);
+    bool good = want == ANY || among(driver->blind, fault->name) || (want == FAILS ? failed : trial->rc == want);
     if (trial->operation == PROBE && fault->probe != EITHER && trial->up != (fault->probe == UP))
         good = false;
     if (!good)
@@ -206,6 +224,8 @@ static void each_fault_is_told(void **state)
     assert_int_equal(loop_create(&(struct loop_options){.number = 0}, &loop), 0);
     unsigned before[FAULT_COUNT];
     for (size_t i = 0; i < FAULT_COUNT; i++) {
+        if (among(driver->spared, FAULTS[i].name))
+            continue;
         before[i] = requests(FAULTS[i].name);
         struct backend *backend = open_backend(FAULTS[i].name);
         for (int k = 0; k < OPERATIONS; k++) {
@@ -218,14 +238,17 @@ static void each_fault_is_told(void **state)
     loop_free(loop);
     for (size_t i = 0; i < FAULT_COUNT; i++) {
         const struct fault *fault = &FAULTS[i];
+        if (trials[i][0].backend == NULL)
+            continue;
         trials[i][0].backend->ops->close(trials[i][0].backend);
         for (int k = 0; k < OPERATIONS; k++)
             check(fault, &trials[i][k]);
         unsigned came = requests(fault->name) - before[i];
-        if (fault->requests != 0 && came != fault->requests)
+        if (driver->counted && fault->requests != 0 && came != fault->requests)
             fail_msg("%s: %u requests, not %u", fault->name, came, fault->requests);
     }
-    assert_int_equal(requests("elsewhere"), 0);
+    if (driver->counted)
+        assert_int_equal(requests("elsewhere"), 0);
 }
 
 /* --- more of one fault --- */

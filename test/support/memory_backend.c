@@ -133,7 +133,15 @@ static void close_memory(struct backend *backend)
     free(backend);
 }
 
-static const struct backend_ops memory_ops = {"memory", put, get, remove_blob, list, probe, close_memory};
+static const struct backend_ops memory_ops = {
+    .driver = "memory",
+    .put = put,
+    .get = get,
+    .remove = remove_blob,
+    .list = list,
+    .probe = probe,
+    .close = close_memory,
+};
 
 static struct place *find_place(const char *name)
 {

@@ -176,6 +176,7 @@ FAULTS = {
     "redirect": redirect, "short": short, "shifted": shifted, "mislabeled": mislabeled,
     "wide": wide, "whole": whole, "garbage": garbage, "bomb": bomb, "huge": huge,
     "endless": endless, "crowded": crowded,
+    "cutlist": honest,
     "elsewhere": honest,  # where the redirect leads
     "conflict": failure(409, "OperationAborted"),
     "busy": failure(429, "TooManyRequests"),
@@ -203,7 +204,7 @@ def send(connection, request):
             connection.sendall(bytes([byte]))
             time.sleep(0.1)
         return True
-    if request.fault == "cut":
+    if request.fault == "cut" or (request.fault == "cutlist" and request.listing):
         whole_answer = honest(request)
         head, _, body = whole_answer.partition(b"\r\n\r\n")
         if not body:

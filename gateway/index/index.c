@@ -11,6 +11,9 @@
 #include "index/snapshot.h"
 #include "index/writer.h"
 
+/* What is kept back for deletions on a full disk: the first segment that is begun then takes one. */
+#define RESERVE_SEGMENTS 2
+
 struct index {
     struct index_options options;
     struct index_paths paths;
@@ -37,7 +40,9 @@ static int open_threads(struct index *index)
                                         .least = index->options.snapshot_min,
                                         .since = index->recovered.journal_bytes};
     int rc = snapshots_start(&options, &index->snapshots);
-    return rc != 0 ? rc : writer_start(&index->recovered, index->snapshots, &index->writer);
+    return rc != 0 ? rc
+                   : writer_start(&index->recovered, index->snapshots, index->paths.root,
+                                  RESERVE_SEGMENTS * journal_segment_size(index->recovered.journal), &index->writer);
 }
 
 static int open_folders(struct index *index)

@@ -18,6 +18,8 @@
 #define BATCH_CAP            (64U << 20)
 #define TEMPORARY            "tmp"
 
+int (*journal_fdatasync)(int fd) = fdatasync;
+
 struct journal {
     const char *path;
     uint64_t segment_size;
@@ -180,6 +182,11 @@ const uint8_t *journal_hash(const struct journal *journal)
     return journal->batch_hash;
 }
 
+uint64_t journal_segment_size(const struct journal *journal)
+{
+    return journal->segment_size;
+}
+
 uint64_t journal_added(const struct journal *journal)
 {
     return journal->batch.len;
@@ -234,7 +241,7 @@ static int extend(struct journal *journal)
 static int sync_file(struct journal *journal)
 {
     uint64_t start = clock_monotonic_ns();
-    if (fdatasync(journal->fd) != 0) {
+    if (journal_fdatasync(journal->fd) != 0) {
         log_error("journal_sync", "%s: %s; the index is read-only until a restart", journal->path, strerror(errno));
         journal->readonly = true;
         return ERR_READONLY;

@@ -99,7 +99,10 @@ int journal_write(struct journal *journal);
 /* Undoes the last journal_write, before anything else is written. ERR_READONLY if that fails. */
 int journal_revert(struct journal *journal);
 
+uint64_t journal_segment_size(const struct journal *journal);
 uint64_t journal_added(const struct journal *journal); /* bytes of the present batch */
+/* fdatasync, replaced by tests that want it to fail. */
+extern int (*journal_fdatasync)(int fd);
 /* Removes segments that hold nothing after `sequence`. Any thread. */
 int journal_trim(const char *path, uint64_t sequence);
 

@@ -74,6 +74,8 @@ static int view_trusted(const struct index_options *options, const struct index_
 /* --- replay --- */
 
 struct replay {
+    const struct index_options *options;
+    const struct index_paths *paths;
     struct view *view;
     struct txn txn;
     bool open;
@@ -102,6 +104,9 @@ static int replay_apply(struct replay *replay, const struct journal_entry *recor
 {
     Arca__Mutation *mutation;
     int rc = 0;
+    /* Not clean any more from here on: what is written is not synced. */
+    if (replay->replayed == 0 && (rc = mark(replay->options, replay->paths, "running")) != 0)
+        return rc;
     if (!replay->open) {
         if ((rc = view_write(replay->view, &replay->txn)) != 0)
             return rc;
@@ -206,7 +211,7 @@ static int view_rebuild(const struct index_paths *paths)
 static int attempt(const struct index_options *options, const struct index_paths *paths, struct arena *arena,
                    struct recovered *out, bool *unfit)
 {
-    struct replay replay = {.arena = arena};
+    struct replay replay = {.options = options, .paths = paths, .arena = arena};
     struct journal_scan scan;
     *unfit = false;
     int rc = view_open(paths->view, options->map_size, &replay.view);
@@ -276,7 +281,7 @@ int recover(const struct index_options *options, const struct index_paths *paths
         rc = attempt(options, paths, arena, out, &unfit);
         if (unfit && trusted) {
             log_warn("index_view", "the view is of no use and is made again");
-            if ((rc = view_rebuild(paths)) == 0)
+            if ((rc = mark(options, paths, "running")) == 0 && (rc = view_rebuild(paths)) == 0)
                 rc = attempt(options, paths, arena, out, &unfit);
         }
     }

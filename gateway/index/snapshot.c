@@ -95,6 +95,17 @@ static int copy_sequence(const char *path, uint64_t *out)
     return rc;
 }
 
+static int verify(const char *snapshot)
+{
+    char data[PATH_SIZE], sum[PATH_SIZE], hex[2 * SUM_SIZE + 1], stored[2 * SUM_SIZE + 1];
+    size_t len;
+    int rc = path_join(data, snapshot, DATA);
+    if (rc != 0 || (rc = path_join(sum, snapshot, SUM)) != 0 || (rc = file_read(sum, stored, sizeof(stored), &len)) != 0 ||
+        (rc = file_sum(data, hex)) != 0)
+        return rc;
+    return span_eq(span_of(stored, len), span_str(hex)) ? 0 : ERR_CORRUPT;
+}
+
 /* --- taking one --- */
 
 static int remove_older(const char *path, uint64_t sequence)
@@ -122,6 +133,19 @@ static int seal_copy(const char *copy, uint64_t *sequence)
     return file_write(copy, SUM, span_str(hex));
 }
 
+/* One of the same mutation that is whole stays: it may be the only one, and the journal before it is gone. */
+static int put_in_place(const char *copy, const char *final)
+{
+    int rc = verify(final);
+    if (rc == 0)
+        return folder_remove(copy);
+    if (rc != ERR_NOT_FOUND && rc != ERR_CORRUPT)
+        return rc;
+    if ((rc = folder_remove(final)) != 0)
+        return rc;
+    return rename(copy, final) == 0 ? 0 : err_from_errno(errno);
+}
+
 static int take(const struct snapshots_options *options)
 {
     char copy[PATH_SIZE], final[PATH_SIZE];
@@ -132,13 +156,7 @@ static int take(const struct snapshots_options *options)
         (rc = view_copy(options->view, copy)) != 0 || (rc = seal_copy(copy, &sequence)) != 0 ||
         (rc = snapshot_path(options->path, sequence, final)) != 0)
         return rc;
-    if (access(final, F_OK) == 0) {
-        if ((rc = folder_remove(final)) != 0)
-            return rc;
-    }
-    if (rename(copy, final) != 0)
-        return err_from_errno(errno);
-    if ((rc = folder_sync(options->path)) != 0 || (rc = remove_older(options->path, sequence)) != 0 ||
+    if ((rc = put_in_place(copy, final)) != 0 || (rc = folder_sync(options->path)) != 0 || (rc = remove_older(options->path, sequence)) != 0 ||
         (rc = journal_trim(options->journal, sequence)) != 0)
         return rc;
     log_info("index_snapshot", "of mutation %" PRIu64 " taken in %" PRId64 " ms", sequence,
@@ -214,17 +232,6 @@ void snapshots_grown(struct snapshots *snapshots, uint64_t bytes)
 }
 
 /* --- restoring --- */
-
-static int verify(const char *snapshot)
-{
-    char data[PATH_SIZE], sum[PATH_SIZE], hex[2 * SUM_SIZE + 1], stored[2 * SUM_SIZE + 1];
-    size_t len;
-    int rc = path_join(data, snapshot, DATA);
-    if (rc != 0 || (rc = path_join(sum, snapshot, SUM)) != 0 || (rc = file_read(sum, stored, sizeof(stored), &len)) != 0 ||
-        (rc = file_sum(data, hex)) != 0)
-        return rc;
-    return span_eq(span_of(stored, len), span_str(hex)) ? 0 : ERR_CORRUPT;
-}
 
 static int restore(const char *snapshot, const char *view)
 {

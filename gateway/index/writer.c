@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/worker.h"
 #include "index/apply.h"
+#include "index/reserve.h"
 
 #define BATCH_REQUESTS 1024
 #define BATCH_BYTES    (4U << 20)
@@ -28,7 +29,7 @@ struct request {
     const Arca__Mutation *mutation;
     struct span packed;
     int *result;
-    bool spoils; /* it broke a transaction: left out when the batch is done again */
+    bool left_out; /* it has its result: it broke a transaction, or there is no room for it */
 };
 
 struct writer {
@@ -36,6 +37,7 @@ struct writer {
     struct journal *journal;
     struct snapshots *snapshots;
     struct meta meta;
+    struct reserve reserve;
     struct arena *arena;
     struct thread *thread;
     pthread_mutex_t lock;
@@ -67,7 +69,7 @@ static bool machine_error(int rc)
 static void fail_all(struct request *batch, int rc)
 {
     for (struct request *request = batch; request != NULL; request = request->next)
-        if (!request->spoils)
+        if (!request->left_out)
             *request->result = rc;
 }
 
@@ -88,13 +90,13 @@ static int apply_request(struct writer *writer, struct txn *txn, struct meta *me
 static int apply_batch(struct writer *writer, struct request *batch, struct txn *txn, struct meta *meta)
 {
     for (struct request *request = batch; request != NULL; request = request->next) {
-        if (request->spoils)
+        if (request->left_out)
             continue;
         int rc = apply_request(writer, txn, meta, request);
         *request->result = rc;
         if (rc != 0 && (txn->touched || machine_error(rc))) {
             log_error("index_apply", "a mutation failed: %s", err_text(rc));
-            request->spoils = true;
+            request->left_out = true;
             return ERR_CANCELED;
         }
     }
@@ -127,20 +129,62 @@ static int attempt_batch(struct writer *writer, struct request *batch)
     return 0;
 }
 
-static void run_batch(struct writer *writer, struct request *batch)
+static int attempt_without_spoilers(struct writer *writer, struct request *batch)
 {
-    int rc;
     unsigned tries = 0;
+    int rc;
     do {
         rc = attempt_batch(writer, batch);
     } while (rc == ERR_CANCELED && ++tries < RETRIES_MAX);
-    if (rc == ERR_CANCELED)
-        rc = ERR_BUSY;
+    return rc == ERR_CANCELED ? ERR_BUSY : rc;
+}
+
+/* --- a full disk --- */
+
+static bool brings_more(const Arca__Mutation *mutation)
+{
+    switch (mutation->op_case) {
+    case ARCA__MUTATION__OP_CREATE_BUCKET:
+    case ARCA__MUTATION__OP_PUT_OBJECT:
+    case ARCA__MUTATION__OP_CREATE_UPLOAD:
+    case ARCA__MUTATION__OP_PUT_PART:
+    case ARCA__MUTATION__OP_COMPLETE_UPLOAD:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void refuse_more(struct request *batch)
+{
+    for (struct request *request = batch; request != NULL; request = request->next) {
+        if (!request->left_out && brings_more(request->mutation)) {
+            *request->result = ERR_NOSPC;
+            request->left_out = true;
+        }
+    }
+}
+
+/* The reserve's room is for what takes away, and for the little that the daemon notes for itself. */
+static int attempt_with_reserve(struct writer *writer, struct request *batch)
+{
+    if (!reserve_held(&writer->reserve))
+        refuse_more(batch);
+    int rc = attempt_without_spoilers(writer, batch);
+    if (rc != ERR_NOSPC || !reserve_release(&writer->reserve))
+        return rc;
+    refuse_more(batch);
+    return attempt_without_spoilers(writer, batch);
+}
+
+static void run_batch(struct writer *writer, struct request *batch)
+{
+    int rc = attempt_with_reserve(writer, batch);
     if (rc != 0)
         fail_all(batch, rc);
     if (rc == ERR_READONLY || atomic_load(&writer->state) != ERR_READONLY) {
         atomic_store(&writer->state_ms, clock_monotonic_ms());
-        atomic_store(&writer->state, rc == ERR_READONLY || rc == ERR_NOSPC ? rc : 0);
+        atomic_store(&writer->state, rc == ERR_READONLY ? rc : rc == ERR_NOSPC || writer->reserve.missing ? ERR_NOSPC : 0);
     }
     for (struct request *request = batch, *next; request != NULL; request = next) {
         struct group *group = request->group;
@@ -189,7 +233,8 @@ static void run(void *arg)
     pthread_mutex_unlock(&writer->lock);
 }
 
-int writer_start(const struct recovered *recovered, struct snapshots *snapshots, struct writer **out)
+int writer_start(const struct recovered *recovered, struct snapshots *snapshots, const char *folder, uint64_t reserve,
+                 struct writer **out)
 {
     struct writer *writer = calloc(1, sizeof(*writer));
     if (writer == NULL)
@@ -202,7 +247,9 @@ int writer_start(const struct recovered *recovered, struct snapshots *snapshots,
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->wake, NULL);
     writer->arena = arena_create(SCRATCH_LIMIT);
-    int rc = writer->arena != NULL ? thread_start("arca-index", run, writer, &writer->thread) : ERR_NOMEM;
+    int rc = writer->arena != NULL ? reserve_init(&writer->reserve, folder, reserve) : ERR_NOMEM;
+    if (rc == 0)
+        rc = thread_start("arca-index", run, writer, &writer->thread);
     if (rc != 0) {
         writer_stop(writer);
         return rc;

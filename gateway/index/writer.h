@@ -8,9 +8,10 @@
 
 struct writer;
 
-/* Starts the thread. `recovered` has view and journal, which stay the caller's; `snapshots` is told of growth.
- * ERR_NOMEM, ERR_IO. */
-int writer_start(const struct recovered *recovered, struct snapshots *snapshots, struct writer **out);
+/* Starts the thread. `recovered` has view and journal, which stay the caller's; `snapshots` is told of growth. `reserve`
+ * bytes are kept back in `folder`. ERR_NOMEM, ERR_IO. */
+int writer_start(const struct recovered *recovered, struct snapshots *snapshots, const char *folder, uint64_t reserve,
+                 struct writer **out);
 /* Does what is queued and ends. NULL is fine. */
 void writer_stop(struct writer *writer);
 

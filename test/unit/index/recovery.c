@@ -1,10 +1,14 @@
 /* What an index is after it was closed, killed, or lost power: always what its journal says. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include "base/log.h"
 #include "index/durable.h"
 #include "index/journal.h"
+#include "index/snapshot.h"
 #include "index_kit.h"
 #include "on_fiber.h"
 
@@ -231,6 +235,45 @@ static void test_unreadable_view(void **state)
     kit_free(&kit);
 }
 
+/* Files may grow to `bytes` only, until the function is called again with 0. */
+static void limit_files(rlim_t bytes)
+{
+    static struct rlimit before;
+    if (bytes == 0) {
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+        return;
+    }
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    struct rlimit small = {.rlim_cur = bytes, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+}
+
+/* A start that made the view again and then failed: a power loss would tear what it wrote, so that it is not "clean". */
+static void test_mark_of_a_failed_start(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit);
+    kit_open(&kit);
+    on_fiber(put_hundred, &kit);
+    kit_close(&kit);
+    struct span mark = slurp(kit_path(&kit, "state"));
+    assert_true(span_starts(mark, SPAN_LITERAL("clean")));
+    free((void *)mark.ptr);
+    spill(kit_path(&kit, "view/data.mdb"), SPAN_LITERAL("this is not an LMDB file, though long enough to look at"));
+    kit.options.segment_size = 4 << 20; /* the journal goes on in a segment that may not become so long */
+    limit_files(2 << 20);
+    assert_int_not_equal(index_open(&kit.options, &kit.index), 0);
+    limit_files(0);
+    mark = slurp(kit_path(&kit, "state"));
+    assert_true(span_starts(mark, SPAN_LITERAL("running")));
+    free((void *)mark.ptr);
+    kit_open(&kit);
+    assert_int_equal(keys_now(&kit), 100);
+    kit_free(&kit);
+}
+
 /* The last record, cut or zeroed at each of its bytes: the others stay, and what comes next is kept too. */
 static void torn_at(struct kit *kit, struct span whole, size_t record, size_t cut, bool zero)
 {
@@ -425,6 +468,105 @@ static void test_snapshots(void **state)
     buf_free(&after);
 }
 
+/* Takes one and waits for its end, which the folder that it is made in shows: a file there goes first, then the folder. */
+static void take_snapshot(struct kit *kit)
+{
+    char path[600], journal[600];
+    snprintf(path, sizeof(path), "%s/snapshot", kit->folder);
+    snprintf(journal, sizeof(journal), "%s/journal", kit->folder);
+    struct snapshots_options options = {
+        .path = path, .journal = journal, .view = index_view(kit->index), .least = 1, .since = UINT64_MAX / 2};
+    struct snapshots *snapshots;
+    mkdir(kit_path(kit, "snapshot/tmp"), 0700);
+    assert_int_equal(snapshots_start(&options, &snapshots), 0);
+    snapshots_grown(snapshots, 1);
+    while (access(kit_path(kit, "snapshot/tmp"), F_OK) == 0)
+        usleep(1000);
+    snapshots_stop(snapshots);
+}
+
+static ino_t newest_snapshot(const struct kit *kit, char name[64])
+{
+    struct stat st;
+    uint64_t newest = 0;
+    assert_int_equal(snapshots(kit, &newest), 1);
+    snprintf(name, 64, "snapshot/%020llu/data.mdb", (unsigned long long)newest);
+    assert_int_equal(stat(kit_path(kit, name), &st), 0);
+    return st.st_ino;
+}
+
+/* One that stands already is not removed for another of the same mutation: a crash in between would leave none, and the
+ * journal that it stands for is gone. */
+static void test_snapshot_again(void **state)
+{
+    (void)state;
+    struct kit kit;
+    char name[64];
+    kit_init(&kit);
+    kit_open(&kit);
+    on_fiber(put_hundred, &kit);
+    take_snapshot(&kit);
+    ino_t first = newest_snapshot(&kit, name);
+    take_snapshot(&kit);
+    assert_int_equal(newest_snapshot(&kit, name), first);
+    struct span data = slurp(kit_path(&kit, name));
+    ((uint8_t *)data.ptr)[data.len / 2] ^= 1; /* unless it is damaged */
+    spill(kit_path(&kit, name), data);
+    take_snapshot(&kit);
+    ((uint8_t *)data.ptr)[data.len / 2] ^= 1;
+    struct span again = slurp(kit_path(&kit, name));
+    assert_true(span_eq(again, data));
+    free((void *)again.ptr);
+    free((void *)data.ptr);
+    kit_free(&kit);
+}
+
+/* --- a sync that fails --- */
+
+static int syncs;
+
+static int failing_sync(int fd)
+{
+    (void)fd;
+    syncs++;
+    errno = EIO;
+    return -1;
+}
+
+static void fail_sync(void *arg)
+{
+    struct kit *kit = arg;
+    struct index_listing listing;
+    journal_fdatasync = failing_sync;
+    assert_int_equal(index_apply(kit->index, kit_put(kit, SPAN_LITERAL("lost"), "etag")), ERR_READONLY);
+    assert_int_equal(index_apply(kit->index, kit_put(kit, SPAN_LITERAL("more"), "etag")), ERR_READONLY);
+    journal_fdatasync = fdatasync;
+    assert_int_equal(index_apply(kit->index, kit_delete(kit, SPAN_LITERAL("key-000001"))), ERR_READONLY);
+    assert_int_equal(syncs, 1); /* never again: the kernel would say that all is well */
+    assert_int_equal(index_ready(kit->index), ERR_READONLY);
+    struct index_list_query query = {.node = kit->bucket, .max = SIZE_MAX};
+    assert_int_equal(index_list(kit->index, &query, kit->arena, &listing), 0);
+    assert_int_equal(listing.count, 100);
+}
+
+static void test_failed_sync(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit);
+    kit_open(&kit);
+    on_fiber(put_hundred, &kit);
+    on_fiber(fail_sync, &kit);
+    kit_close(&kit);
+    kit_open(&kit);
+    /* What was not acknowledged is there whole, or not at all. */
+    assert_in_range(keys_now(&kit), 100, 101);
+    on_fiber(put_more, &kit);
+    kit_close(&kit);
+    kit_check(&kit);
+    kit_free(&kit);
+}
+
 /* --- no room --- */
 
 /* Puts until there is no room for one more; then there is still room to read, and what was acknowledged is there. */
@@ -485,24 +627,82 @@ static void test_file_limit(void **state)
 {
     (void)state;
     struct kit kit;
-    struct rlimit before, small = {.rlim_cur = 700 << 10};
     kit_init(&kit);
     kit.options.segment_size = 256 << 10;
     kit_open(&kit);
     on_fiber(put_hundred, &kit);
-    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
-    signal(SIGXFSZ, SIG_IGN);
-    small.rlim_max = before.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    limit_files(700 << 10);
     on_fiber(fail_until_limit, &kit);
     size_t stored = keys_now(&kit);
-    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    limit_files(0);
     kit_close(&kit);
     unlink(kit_path(&kit, "state"));
     kit_open(&kit);
     assert_int_equal(keys_now(&kit), stored);
     kit_close(&kit);
     kit_check(&kit);
+    kit_free(&kit);
+}
+
+/* On a full disk: nothing more is taken, what is there can be read and deleted, and room that is made is used. */
+static void full_then_deleted(void *arg)
+{
+    struct kit *kit = arg;
+    int rc = 0, stored = 0;
+    kit_bucket(kit);
+    while (rc == 0 && stored < 100000) {
+        const char *key = arena_printf(kit->arena, "key-%06d", stored);
+        rc = index_apply(kit->index, kit_put(kit, span_str(key), "etag"));
+        stored += rc == 0;
+        if (stored % 1000 == 0) /* this much memory is not needed: the mutations are done with */
+            arena_reset(kit->arena);
+    }
+    assert_int_equal(rc, ERR_NOSPC);
+    for (int i = 0; i < stored; i++) {
+        const char *key = arena_printf(kit->arena, "key-%06d", i);
+        assert_int_equal(index_apply(kit->index, kit_delete(kit, span_str(key))), 0);
+        if (i % 1000 == 0) {
+            assert_int_equal(index_apply(kit->index, kit_put(kit, SPAN_LITERAL("more"), "etag")), ERR_NOSPC);
+            assert_int_equal(index_ready(kit->index), ERR_NOSPC);
+            arena_reset(kit->arena);
+        }
+    }
+}
+
+static void put_when_there_is_room(void *arg)
+{
+    struct kit *kit = arg;
+    int rc;
+    while ((rc = index_apply(kit->index, kit_put(kit, SPAN_LITERAL("more"), "etag"))) == ERR_NOSPC)
+        assert_int_equal(fiber_wait(loop_now_ms() + 20), ERR_TIMEOUT);
+    assert_int_equal(rc, 0);
+    assert_int_equal(index_ready(kit->index), 0);
+}
+
+static void test_full_disk(void **state)
+{
+    (void)state;
+    struct kit kit;
+    kit_init(&kit);
+    if (mount("tmpfs", kit.folder, "tmpfs", 0, "size=16m") != 0) {
+        print_message("only root can mount a small disk\n");
+        kit_free(&kit);
+        skip();
+    }
+    int ballast = open(kit_path(&kit, "ballast"), O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(posix_fallocate(ballast, 0, 8 << 20), 0);
+    kit_open(&kit);
+    on_fiber(full_then_deleted, &kit);
+    assert_int_equal(keys_now(&kit), 0);
+    assert_int_equal(ftruncate(ballast, 0), 0);
+    close(ballast);
+    on_fiber(put_when_there_is_room, &kit);
+    kit_close(&kit);
+    kit_check(&kit);
+    kit_open(&kit);
+    assert_int_equal(keys_now(&kit), 1);
+    kit_close(&kit);
+    assert_int_equal(umount(kit.folder), 0);
     kit_free(&kit);
 }
 
@@ -586,6 +786,8 @@ int main(void)
         cmocka_unit_test(test_segments),        cmocka_unit_test(test_lost_journal),
         cmocka_unit_test(test_snapshots),       cmocka_unit_test(test_group_commit),
         cmocka_unit_test(test_map_full),        cmocka_unit_test(test_file_limit),
+        cmocka_unit_test(test_snapshot_again),  cmocka_unit_test(test_mark_of_a_failed_start),
+        cmocka_unit_test(test_failed_sync),     cmocka_unit_test(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -126,7 +126,7 @@ static int take_placement(struct work *w, size_t at)
         return document_refuse(w->document, work_key(w, "placements[%zu].write_quorum", at),
                                "must be from 1 to the number of its backends (%zu), not %u", to->backend_count,
                                to->write_quorum);
-    return 0;
+    return config_labels(w, at);
 }
 
 static int take_placements(struct work *w)

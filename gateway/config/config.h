@@ -21,6 +21,8 @@ struct config_placement {
     char **backends; /* names */
     size_t backend_count;
     unsigned write_quorum;
+    char **jurisdictions; /* each backend's must be one of them; none: any will do */
+    size_t jurisdiction_count;
 };
 
 enum config_unlock { CONFIG_UNLOCK_KEY_FILE, CONFIG_UNLOCK_CREDENTIAL, CONFIG_UNLOCK_PASSPHRASE_FILE };
@@ -69,6 +71,10 @@ void config_free(struct config *config); /* NULL is fine */
 
 /* The same from memory. Paths that do not start with '/' are relative to the folder of `path`. */
 int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out);
+
+/* The first backend of the placement that lacks a label which the placement demands, or NULL. A config that was loaded has
+ * none; who opens a placement asks again and refuses: data must not go where it may not be. */
+const char *config_unmet(const struct config *config, const struct config_placement *placement);
 
 /* Reads what unlocks a keyring: the content of the key file or credential ($CREDENTIALS_DIRECTORY/NAME), or the
  * passphrase without the newline that ends it. `out` has CONFIG_SECRET_MAX bytes; the caller wipes it. ERR_NOT_FOUND,

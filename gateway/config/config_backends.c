@@ -154,8 +154,8 @@ static int take_backend(struct work *w, size_t at)
         (rc = work_size(w, key(w, at, "segment_size"), from->segment_size, 16 * MIB, 4096 * MIB,
                         &to->segment_size)) != 0 ||
         (from->driver != 0 && (rc = take_remote(w, at, from, to)) != 0) ||
-        (rc = take_text(w, at, "jurisdiction", from->jurisdiction, "abcdefghijklmnopqrstuvwxyz0123456789-",
-                        &to->jurisdiction)) != 0)
+        (rc = take_text(w, at, "jurisdiction", from->jurisdiction,
+                        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", &to->jurisdiction)) != 0)
         return rc;
     if (to->cost > 9)
         return document_refuse(w->document, key(w, at, "cost"), "must be from 0 (cheap to read) to 9, not %u", to->cost);

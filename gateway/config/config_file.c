@@ -92,10 +92,16 @@ static const cyaml_schema_field_t backend_fields[] = {
 static const cyaml_schema_value_t backend = {
     CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_backend, backend_fields)};
 static const cyaml_schema_value_t backend_name = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, NAME_LENGTH)};
+static const cyaml_schema_field_t label_fields[] = {
+    CYAML_FIELD_SEQUENCE("jurisdiction", REQUIRED, struct file_labels, jurisdiction, &backend_name, 1, 32),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t placement_fields[] = {
     TEXT("name", REQUIRED, struct file_placement, name, NAME_LENGTH),
     CYAML_FIELD_SEQUENCE("backends", REQUIRED, struct file_placement, backends, &backend_name, 1, 16),
     CYAML_FIELD_UINT("write_quorum", CYAML_FLAG_DEFAULT, struct file_placement, write_quorum),
+    CYAML_FIELD_MAPPING_PTR("required_labels", CYAML_FLAG_OPTIONAL, struct file_placement, required_labels,
+                            label_fields),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t placement = {

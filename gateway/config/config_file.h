@@ -40,8 +40,13 @@ struct file_backend {
     uint32_t *connections, *cost;
     struct file_backend_credentials *credentials;
 };
+struct file_labels {
+    char **jurisdiction;
+    uint32_t jurisdiction_count;
+};
 struct file_placement {
     char *name;
+    struct file_labels *required_labels;
     char **backends;
     uint32_t backends_count;
     uint32_t write_quorum;

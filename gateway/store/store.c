@@ -67,13 +67,19 @@ static const struct placement *find_placement(const struct store *store, struct 
     return NULL;
 }
 
-static int open_placement(const struct store *store, const struct config_placement *config, struct placement *out)
+static int open_placement(const struct store *store, const struct config *all, const struct config_placement *config,
+                          struct placement *out)
 {
     *out = (struct placement){.name = config->name, .quorum = config->write_quorum};
     if (config->backend_count > PLACEMENT_MAX || config->write_quorum == 0 ||
         config->write_quorum > config->backend_count) {
         log_error("store_placement", "placement %s: 1 to %d backends, and a write quorum of 1 to their number",
                   config->name, PLACEMENT_MAX);
+        return ERR_INVALID;
+    }
+    const char *unmet = config_unmet(all, config);
+    if (unmet != NULL) {
+        log_error("store_placement", "placement %s: backend %s lacks a label that is demanded", config->name, unmet);
         return ERR_INVALID;
     }
     for (size_t i = 0; i < config->backend_count; i++) {
@@ -105,7 +111,7 @@ int store_open(const struct config *config, struct store **out)
         store->member_count += rc == 0;
     }
     for (size_t i = 0; rc == 0 && i < config->placement_count; i++) {
-        rc = open_placement(store, &config->placements[i], &store->placements[i]);
+        rc = open_placement(store, config, &config->placements[i], &store->placements[i]);
         store->placement_count += rc == 0;
     }
     if (rc != 0) {

@@ -175,10 +175,10 @@ static void every_key_is_taken(void **state)
         "keyring: {file: keyring, unlock: {passphrase_file: keyring.key}}\n"
         "index: {path: /var/lib/arca/index}\n"
         "backends:\n"
-        "  - {name: a, driver: disk, path: a, segment_size: 64MiB}\n"
-        "  - {name: b, driver: disk, path: b}\n"
+        "  - {name: a, driver: disk, path: a, segment_size: 64MiB, jurisdiction: DE, cost: 3}\n"
+        "  - {name: b, driver: disk, path: b, jurisdiction: eu}\n"
         "placements:\n"
-        "  - {name: both, backends: [b, a], write_quorum: 2}\n"
+        "  - {name: both, backends: [b, a], write_quorum: 2, required_labels: {jurisdiction: [DE, EU]}}\n"
         "  - {name: one, backends: [a], write_quorum: 1}\n"
         "default_placement: one\n"
         "loops: 2\n"
@@ -208,6 +208,11 @@ static void every_key_is_taken(void **state)
     assert_int_equal(c->placements[0].backend_count, 2);
     assert_string_equal(c->placements[0].backends[0], "b");
     assert_int_equal(c->placements[0].write_quorum, 2);
+    assert_string_equal(c->backends[0].jurisdiction, "DE");
+    assert_int_equal(c->backends[0].cost, 3);
+    assert_int_equal(c->placements[0].jurisdiction_count, 2);
+    assert_string_equal(c->placements[0].jurisdictions[1], "EU");
+    assert_int_equal(c->placements[1].jurisdiction_count, 0);
     assert_string_equal(c->default_placement, "one");
     assert_int_equal(c->loops, 2);
     assert_true(c->limits.body_memory == 1ULL << 30);
@@ -227,6 +232,30 @@ static void every_key_is_taken(void **state)
     assert_int_equal(config_keyring_secret(c, secret, &length, why, sizeof(why)), 0);
     assert_int_equal(length, 32); /* a passphrase ends before its newline */
     config_free(c);
+}
+
+static void a_label_that_is_not_met_is_told_by_name(void **state)
+{
+    static const char text[] = "listeners: [{address: localhost, port: 0}]\n"
+                               "credentials: credentials.yaml\n"
+                               "keyring: {file: keyring, unlock: {key_file: keyring.key}}\n"
+                               "index: {path: index}\n"
+                               "backends:\n"
+                               "  - {name: a, driver: disk, path: a, jurisdiction: DE}\n"
+                               "  - {name: b, driver: disk, path: b, jurisdiction: us}\n"
+                               "placements:\n"
+                               "  - name: one\n"
+                               "    backends: [a, b]\n"
+                               "    write_quorum: 1\n"
+                               "    required_labels:\n"
+                               "      jurisdiction: [DE]\n";
+    struct config *c;
+    char why[512];
+
+    (void)state;
+    assert_int_equal(parse(text, why, &c), ERR_INVALID);
+    assert_non_null(strstr(why, ":13: placements[0].required_labels.jurisdiction: backend 'b' has the jurisdiction "
+                                "'us'; it must be one of DE"));
 }
 
 /* `from` of the least file becomes `to`; the complaint starts with LINE: KEY and has `what` in it. */
@@ -268,6 +297,10 @@ static const struct wrong {
     {"backends: [local]", "backends: [local, local]", "13: placements[0].backends[1]:", "names 'local' twice"},
     {"write_quorum: 1", "write_quorum: 0", "14: placements[0].write_quorum:", "must be from 1 to"},
     {"write_quorum: 1", "write_quorum: 2", "14: placements[0].write_quorum:", "(1), not 2"},
+    {"write_quorum: 1", "write_quorum: 1\n    required_labels: {jurisdiction: [DE, EU]}",
+     "15: placements[0].required_labels.jurisdiction:", "backend 'local' has no jurisdiction; it must be one of DE, EU"},
+    {"write_quorum: 1", "write_quorum: 1\n    required_labels: {country: [DE]}",
+     "15: placements[0].required_labels.country:", "unknown"},
     {"default_placement: default", "default_placement: other", "15: default_placement:", "no placement 'other'"},
     {"default_placement: default\n", "default_placement: default\nlimits: {extent_size: 1025KiB}\n",
      "16: limits.extent_size:", "multiple of 64KiB"},
@@ -395,6 +428,7 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(defaults_are_filled_in), cmocka_unit_test(a_default_placement_is_found),
+        cmocka_unit_test(a_label_that_is_not_met_is_told_by_name),
         cmocka_unit_test(every_key_is_taken),     cmocka_unit_test(each_mistake_is_told_with_line_and_key),
         cmocka_unit_test(files_that_are_none),    cmocka_unit_test(credentials_of_the_service),
     };

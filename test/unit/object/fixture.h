@@ -62,8 +62,11 @@ static void name_paths(void)
         fx.backends[i] =
             (struct backend_settings){.name = (char *)names[i], .driver = (char *)"disk", .path = fx.paths[i]};
     }
-    fx.placements[0] = (struct config_placement){(char *)"single", fx.backend_names, 1, 1};
-    fx.placements[1] = (struct config_placement){(char *)"double", fx.backend_names, 2, 2};
+    for (unsigned i = 0; i < 2; i++)
+        fx.placements[i] = (struct config_placement){.name = (char *)(i == 0 ? "single" : "double"),
+                                                     .backends = fx.backend_names,
+                                                     .backend_count = i + 1,
+                                                     .write_quorum = i + 1};
     fx.config.backends = fx.backends;
     fx.config.backend_count = BACKENDS;
     fx.config.placements = fx.placements;

@@ -22,8 +22,8 @@ static int setup(void **state)
         assert_true(asprintf(&path, "%s/%s", folder, both[i]) > 0);
         disks[i] = (struct backend_settings){.name = both[i], .driver = "disk", .path = path, .segment_size = 1 << 20};
     }
-    placements[0] = (struct config_placement){"single", both, 1, 1};
-    placements[1] = (struct config_placement){"mirror", both, 2, 2};
+    placements[0] = (struct config_placement){.name = "single", .backends = both, .backend_count = 1, .write_quorum = 1};
+    placements[1] = (struct config_placement){.name = "mirror", .backends = both, .backend_count = 2, .write_quorum = 2};
     config = (struct config){.backends = disks, .backend_count = 2, .placements = placements, .placement_count = 2};
     assert_int_equal(store_open(&config, &store), 0);
     return 0;
@@ -159,6 +159,17 @@ static void bad_configs_are_refused(void **state)
     disks[1].driver = "tape";
     assert_int_equal(store_open(&config, &other), ERR_INVALID);
     disks[1].driver = "disk";
+    char *de[] = {"DE", "EU"};
+    placements[1].jurisdictions = de;
+    placements[1].jurisdiction_count = 2;
+    disks[0].jurisdiction = "de";
+    assert_int_equal(store_open(&config, &other), ERR_INVALID); /* the other has no label at all */
+    disks[1].jurisdiction = "US";
+    assert_int_equal(store_open(&config, &other), ERR_INVALID);
+    disks[1].jurisdiction = "EU";
+    assert_int_equal(store_open(&config, &other), 0);
+    store_close(other);
+    placements[1].jurisdiction_count = 0;
     placements[1].write_quorum = 3;
     assert_int_equal(store_open(&config, &other), ERR_INVALID);
     placements[1].write_quorum = 2;

@@ -19,6 +19,8 @@ SECRET_KEY = "secret/of+the=tests0000000000000000000000"
 SECOND_ACCESS_KEY = "ARCATESTSECONDKEY000"
 SECOND_SECRET_KEY = "another-secret-000000000000000000000000"
 REGION = "us-east-1"
+DISK = {"name": "local", "driver": "disk", "path": "objects", "segment_size": "64MiB"}
+PLACEMENT = {"name": "default", "backends": ["local"], "write_quorum": 1}
 
 
 def free_port():
@@ -53,7 +55,9 @@ def kill_leftovers():
 class Arca:
     """One gateway. `start` waits until it is ready; `stop` asks for a clean end; `kill` does not ask."""
 
-    def __init__(self, folder, tls=False, limits=None, suite=None, garbage_grace="15m", extra="", loops=2, wrapper=()):
+    def __init__(self, folder, tls=False, limits=None, suite=None, garbage_grace="15m", extra="", loops=2, wrapper=(),
+                 backends=None, placements=None):
+        """`backends` and `placements`: lists as the configuration has them."""
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.tls = tls
@@ -78,10 +82,8 @@ domains: [s3.arca.test]
 credentials: credentials.yaml
 keyring: {{file: keyring, unlock: {{key_file: keyring.key}}}}
 index: {{path: index}}
-backends:
-  - {{name: local, driver: disk, path: objects, segment_size: 64MiB}}
-placements:
-  - {{name: default, backends: [local], write_quorum: 1}}
+backends: {json.dumps(backends or [DISK])}
+placements: {json.dumps(placements or [PLACEMENT])}
 loops: {loops}
 limits: {json.dumps(limits or {})}
 encryption: {{suite: {suite or 'aes-256-gcm'}}}

@@ -58,6 +58,7 @@ struct daemon {
     struct tls **tls;            /* of each listener; NULL: plain */
     struct listener **listeners; /* the config's, then the admin listener */
     struct garbage *garbage;
+    struct repair *repair;
     struct prober *prober;
     atomic_bool stopping;
 };
@@ -314,6 +315,21 @@ static int start_garbage(struct daemon *daemon)
     return rc != 0 ? fail("garbage collection", rc) : 0;
 }
 
+static int start_repair(struct daemon *daemon)
+{
+    struct repair_options options = {
+        .store = daemon->store,
+        .index = daemon->index,
+        .loop = daemon->loops[0], /* garbage collection's, whose progress it looks at */
+        .budget = daemon->budget,
+        .garbage = daemon->garbage,
+        .rate = daemon->config->repair.rate,
+        .operations = daemon->config->repair.operations,
+    };
+    int rc = repair_start(&options, &daemon->repair);
+    return rc != 0 ? fail("repair", rc) : 0;
+}
+
 static int start_prober(struct daemon *daemon)
 {
     int rc = prober_start(daemon->store, daemon->loops[0], &daemon->prober);
@@ -325,6 +341,7 @@ static int start(struct daemon *daemon)
     static int (*const steps[])(struct daemon *) = {
         open_keyring,    open_index,        open_store,      start_loops,   start_engine,
         create_services, load_certificates, start_listeners, start_garbage, start_prober,
+        start_repair,
     };
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(steps[0]); i++)
@@ -374,6 +391,8 @@ static void stop_loops(struct daemon *daemon)
     drain_listeners(daemon, 0, listeners);
     if (daemon->garbage != NULL)
         garbage_stop(daemon->garbage);
+    if (daemon->repair != NULL)
+        repair_stop(daemon->repair);
     if (daemon->prober != NULL)
         prober_stop(daemon->prober);
     bool ended = wait_for_fibers(daemon, daemon->config->limits.drain_timeout_ms);
@@ -401,6 +420,7 @@ static void stop(struct daemon *daemon)
     for (unsigned i = 0; i < daemon->loops_created; i++)
         loop_free(daemon->loops[i]);
     prober_free(daemon->prober);
+    repair_free(daemon->repair);
     garbage_free(daemon->garbage);
     for (size_t i = 0; i <= daemon->config->listener_count; i++) {
         if (daemon->listeners != NULL)
@@ -509,6 +529,7 @@ static void tell_unapplied(const struct config *now, const struct config *new)
         {"limits", memcmp(&now->limits, &new->limits, sizeof(now->limits)) == 0},
         {"encryption", same(now->suite, new->suite)},
         {"garbage", now->garbage_grace_ms == new->garbage_grace_ms},
+        {"repair", memcmp(&now->repair, &new->repair, sizeof(now->repair)) == 0},
         {"log format, access log", now->log.format == new->log.format && now->log.access == new->log.access},
     };
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {

@@ -214,6 +214,20 @@ static int take_limits(struct work *w)
     return 0;
 }
 
+static int take_repair(struct work *w)
+{
+    static const struct file_repair none;
+    const struct file_repair *from = w->file->repair != NULL ? w->file->repair : &none;
+    struct config *to = w->config;
+
+    to->repair.rate = 50 * MIB;
+    to->repair.operations = from->operations != NULL ? *from->operations : 100;
+    if (to->repair.operations < 1 || to->repair.operations > 1000000)
+        return document_refuse(w->document, "repair.operations", "must be from 1 to 1000000 a second, not %u",
+                               to->repair.operations);
+    return work_size(w, "repair.rate", from->rate, MIB, 1ULL << 40, &to->repair.rate);
+}
+
 static int take_others(struct work *w)
 {
     const struct config_file *file = w->file;
@@ -230,7 +244,7 @@ static int take_others(struct work *w)
         to->log.access = file->log->access == NULL || *file->log->access;
     }
     if ((rc = work_copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
-        (rc = work_path(w, file->index.path, &to->index_path)) != 0)
+        (rc = work_path(w, file->index.path, &to->index_path)) != 0 || (rc = take_repair(w)) != 0)
         return rc;
     return work_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0,
                          30 * 24 * 3600000LL, &to->garbage_grace_ms);

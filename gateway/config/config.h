@@ -58,6 +58,10 @@ struct config {
     char *suite;              /* "aes-256-gcm" (default), "xchacha20-poly1305", "aegis-256" */
     int64_t garbage_grace_ms; /* default 15 min: how long what nobody refers to is kept for readers */
     struct {
+        uint64_t rate;       /* bytes a second, default 50 MiB */
+        unsigned operations; /* a second, default 100 */
+    } repair;
+    struct {
         enum log_level level;
         enum log_format format;
         bool access;

@@ -124,6 +124,11 @@ static const cyaml_schema_field_t garbage_fields[] = {
     TEXT("grace", OPTIONAL, struct file_garbage, grace, UNITS_MAX),
     CYAML_FIELD_END,
 };
+static const cyaml_schema_field_t repair_fields[] = {
+    TEXT("rate", OPTIONAL, struct file_repair, rate, UNITS_MAX),
+    CYAML_FIELD_UINT_PTR("operations", CYAML_FLAG_OPTIONAL, struct file_repair, operations),
+    CYAML_FIELD_END,
+};
 static const cyaml_schema_field_t logging_fields[] = {
     WORD("level", struct file_log, level, levels),
     WORD("format", struct file_log, format, formats),
@@ -145,6 +150,7 @@ static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_OPTIONAL, struct config_file, limits, limits_fields),
     CYAML_FIELD_MAPPING_PTR("encryption", CYAML_FLAG_OPTIONAL, struct config_file, encryption, encryption_fields),
     CYAML_FIELD_MAPPING_PTR("garbage", CYAML_FLAG_OPTIONAL, struct config_file, garbage, garbage_fields),
+    CYAML_FIELD_MAPPING_PTR("repair", CYAML_FLAG_OPTIONAL, struct config_file, repair, repair_fields),
     CYAML_FIELD_MAPPING_PTR("log", CYAML_FLAG_OPTIONAL, struct config_file, log, logging_fields),
     CYAML_FIELD_END,
 };

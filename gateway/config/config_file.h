@@ -61,6 +61,10 @@ struct file_encryption {
 struct file_garbage {
     char *grace;
 };
+struct file_repair {
+    char *rate;
+    uint32_t *operations;
+};
 struct file_log {
     int *level, *format;
     bool *access;
@@ -84,6 +88,7 @@ struct config_file {
     struct file_limits *limits;
     struct file_encryption *encryption;
     struct file_garbage *garbage;
+    struct file_repair *repair;
     struct file_log *log;
 };
 

@@ -209,7 +209,7 @@ err0:
 
 int engine_quiesce(struct engine *engine) SUSPENDS
 {
-    if (atomic_load(&engine->unaccounted)) {
+    if (atomic_load(&engine->unaccounted) || store_leftovers(engine->options.store)) {
         log_info("lease", "the lease of blob ids stays open: the next start looks for what failed writes left behind");
         return 0;
     }

@@ -220,6 +220,7 @@ static int read_window(struct object_reader *r, const struct window *window, uin
     uint32_t tried = 0;
     int rc = find_replicas(r, window->extent, &replicas, &count);
     for (size_t attempt = 0; rc == 0 && attempt <= count; attempt++) {
+        uint32_t tried_before = tried;
         rc = store_get_extent(r->engine->options.store, replicas, count, r->blob->id.data, window->extent,
                               window->begin, window->length, data, &tried);
         if (rc != 0)
@@ -230,6 +231,8 @@ static int read_window(struct object_reader *r, const struct window *window, uin
         char hex[2 * BLOB_ID_SIZE + 1];
         text_hex(span_of_bytes(r->blob->id), hex);
         metrics_add(METRIC_DAMAGED_READS, 1);
+        store_suspect_read(r->engine->options.store, replicas, count, r->blob->id.data, window->extent, tried_before,
+                           tried);
         log_error("damaged", "blob %s, extent %u, segments %llu to %llu: a replica does not verify", hex,
                   (unsigned)window->extent, (unsigned long long)window->first,
                   (unsigned long long)(window->first + window->count - 1));

@@ -31,6 +31,7 @@ struct body_write {
     struct aside aside;
     struct block *flying;
     Arca__Extent *flying_extent;
+    struct store_body stored;
 };
 
 /* --- an extent is filled --- */
@@ -165,7 +166,7 @@ static int next_extent(struct body_write *w, struct block **out, bool *last) SUS
 static int store_extent(struct body_write *w, struct block *block, Arca__Extent *extent) SUSPENDS
 {
     int rc = store_put_extent(w->engine->options.store, span_str(w->bucket->placement), w->id, extent->number, block,
-                              w->arena, &extent->replicas, &extent->n_replicas);
+                              w->arena, &w->stored, &extent->replicas, &extent->n_replicas);
     block_unref(block);
     if (rc != 0) {
         extent->n_replicas = 0;
@@ -202,9 +203,18 @@ static int send_extent(struct body_write *w, struct block *block, bool last) SUS
 
 static void describe_blob(struct body_write *w)
 {
+    int64_t repair_delay_ms = store_body_gather(&w->stored);
+    bool whole = true;
+    for (size_t i = 0; i < w->extent_count; i++)
+        whole = whole && w->extents[i]->n_replicas >= w->stored.wanted;
     w->blob.extent_count = (uint32_t)w->extent_count;
+    w->blob.placement = w->bucket->placement;
     arca__new_blob__init(&w->new_blob);
     w->new_blob.blob = &w->blob;
+    if (!whole) {
+        w->new_blob.wanted_replicas = w->stored.wanted;
+        w->new_blob.repair_ms = clock_wall_ms() + repair_delay_ms;
+    }
     if (w->extent_count == 1) {
         w->blob.replicas = w->extents[0]->replicas;
         w->blob.n_replicas = w->extents[0]->n_replicas;
@@ -235,10 +245,17 @@ static int body_store(struct body_write *w) SUSPENDS
     return rc != 0 ? rc : stored;
 }
 
+/* The blob is in the index, and so will be what is still being stored of it. */
+static void body_committed(struct body_write *w)
+{
+    store_body_settle(&w->stored, w->engine->options.index);
+}
+
 /* What was stored becomes garbage. Extents that failed have rows without replicas. */
 static void body_abandon(struct body_write *w) SUSPENDS
 {
     bool stored = false;
+    store_body_settle(&w->stored, NULL);
     for (size_t i = 0; i < w->extent_count; i++)
         stored = stored || w->extents[i]->n_replicas > 0;
     if (!stored)
@@ -320,7 +337,9 @@ int object_put(struct engine *engine, struct arena *arena, struct object_put *pu
     rc = body_store(&w);
     if (rc == 0)
         rc = commit_object(&w, put);
-    if (rc != 0)
+    if (rc == 0)
+        body_committed(&w);
+    else
         body_abandon(&w);
     return rc;
 }
@@ -369,7 +388,9 @@ int part_put(struct engine *engine, struct arena *arena, struct part_put *put) S
     rc = body_store(&w);
     if (rc == 0)
         rc = commit_part(&w, put);
-    if (rc != 0)
+    if (rc == 0)
+        body_committed(&w);
+    else
         body_abandon(&w);
     return rc;
 }

@@ -4,23 +4,37 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/log.h"
+#include "replicas.h"
 
-struct fanout;
+#define STRAGGLERS_PART 4    /* of the body budget, one part may wait for stragglers */
+#define RETRY_MS        2000 /* after a straggler failed, repair takes over */
+
+/* What becomes of what is stored and not kept. */
+enum fate { FATE_OPEN, FATE_ADOPT, FATE_REMOVE };
 
 struct branch {
     struct fanout *fanout;
     struct backend *backend;
+    struct fiber *fiber; /* NULL once its put is done */
     bool done;
-    bool kept; /* the caller has its locator */
+    bool kept;  /* the caller has its locator, or its fate is being seen to */
+    bool known; /* it had failed before the index was told */
     struct fanout_result result;
 };
 
 /* Shared by the caller and the branches, all of them fibers of one loop: no locks. The last one out frees it. */
 struct fanout {
+    struct fanout_shared *shared;
     unsigned references;
     struct fiber *caller; /* NULL once it has left */
     struct blob_name name;
-    struct block *data;
+    struct block *data; /* NULL once all branches are done */
+    bool straggling;    /* counted as such */
+    enum fate fate;
+    struct index *index; /* to adopt */
+    struct fanout *next;
+    Arca__Replica **replicas;
+    size_t *replica_count;
     size_t count;
     size_t done;
     size_t stored;
@@ -42,30 +56,79 @@ int fanout_error(int rc)
     }
 }
 
-static void fanout_free(struct fanout *fanout)
+static void leftover(struct fanout *fanout, const char *backend, int rc)
 {
+    atomic_store(&fanout->shared->leftovers, true);
+    log_warn("store_leftover", "backend %s keeps an extent that nobody refers to: %s", backend, err_text(rc));
+}
+
+static void release_data(struct fanout *fanout)
+{
+    if (fanout->straggling)
+        atomic_fetch_sub(&fanout->shared->straggling, fanout->data->capacity);
+    fanout->straggling = false;
     block_unref(fanout->data);
-    free(fanout);
+    fanout->data = NULL;
 }
 
-/* Takes back what was stored and nobody refers to. */
-static void abandon(struct branch *branch) SUSPENDS
+static void fanout_unref(struct fanout *fanout)
 {
-    if (!branch->done || branch->result.rc != 0 || branch->kept)
-        return;
-    struct backend *backend = branch->backend;
-    int rc = backend->ops->remove(backend, &branch->fanout->name, &branch->result.locator);
-    branch->result.rc = ERR_BUSY;
-    if (rc != 0)
-        log_warn("store_leftover", "backend %s keeps an extent that nobody refers to: %s", backend->name, err_text(rc));
+    if (--fanout->references == 0)
+        free(fanout);
 }
 
-static void sweep(void *arg) SUSPENDS
+/* --- branches --- */
+
+/* Something is left to be done about it. */
+static bool is_open(const struct branch *branch)
+{
+    return branch->done && !branch->kept && (branch->result.rc == 0 || branch->fanout->fate == FATE_ADOPT);
+}
+
+/* Sees to what a branch has stored, once its fate is known, or lets repair do what it failed to do. */
+static void conclude(struct branch *branch) SUSPENDS
+{
+    struct fanout *fanout = branch->fanout;
+    struct backend *backend = branch->backend;
+    int rc = 0;
+    if (!is_open(branch))
+        return;
+    branch->kept = true;
+    if (branch->result.rc != 0) {
+        if ((rc = replica_repair_later(fanout->index, &fanout->name, RETRY_MS)) != 0)
+            log_warn("store_straggler", "the repair of an extent has to wait: %s", err_text(rc));
+        return;
+    }
+    if (fanout->fate == FATE_ADOPT)
+        rc = replica_adopt(fanout->index, backend, &fanout->name, &branch->result.locator, NULL,
+                           (uint32_t)fanout->count);
+    else
+        rc = backend->ops->remove(backend, &fanout->name, &branch->result.locator);
+    if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_EXISTS)
+        leftover(fanout, backend->name, rc);
+}
+
+static void conclude_all(void *arg) SUSPENDS
 {
     struct fanout *fanout = arg;
     for (size_t i = 0; i < fanout->count; i++)
-        abandon(&fanout->branches[i]);
-    fanout_free(fanout);
+        conclude(&fanout->branches[i]);
+    fanout_unref(fanout);
+}
+
+static void branch_done(struct branch *branch, int rc)
+{
+    struct fanout *fanout = branch->fanout;
+    branch->result.rc = rc;
+    branch->done = true;
+    fanout->stored += rc == 0;
+    if (++fanout->done == fanout->count)
+        release_data(fanout);
+}
+
+static bool is_certain(int rc)
+{
+    return rc == 0 || rc == ERR_NOSPC || rc == ERR_READONLY || rc == ERR_UNAVAILABLE || rc == ERR_TOO_LARGE;
 }
 
 static void run_branch(void *arg) SUSPENDS
@@ -74,19 +137,20 @@ static void run_branch(void *arg) SUSPENDS
     struct fanout *fanout = branch->fanout;
     struct backend *backend = branch->backend;
     int rc = backend->ops->put(backend, &fanout->name, fanout->data, &branch->result.locator);
-    branch->result.rc = rc;
-    branch->done = true;
-    fanout->done++;
-    fanout->stored += rc == 0;
+    branch->fiber = NULL;
+    branch_done(branch, rc);
     if (rc != 0)
         log_warn("store_put", "backend %s: %s", backend->name, err_text(rc));
-    else if (fanout->caller == NULL)
-        log_info("store_straggler", "backend %s stored an extent after its write was answered", backend->name);
+    if (!is_certain(rc))
+        atomic_store(&fanout->shared->leftovers, true);
     if (fanout->caller != NULL)
         fiber_wake(fanout->caller);
-    if (--fanout->references == 0)
-        sweep(fanout);
+    if (fanout->fate != FATE_OPEN)
+        conclude(branch);
+    fanout_unref(fanout);
 }
+
+/* --- the caller --- */
 
 /* The worst that may be told: a full or read-only backend before one that is not reached. */
 static int missed_because(const struct fanout *fanout)
@@ -112,31 +176,56 @@ static int await_quorum(const struct fanout *fanout, unsigned quorum) SUSPENDS
     return 0;
 }
 
-/* The caller goes. What it does not keep is swept by the last branch, or by a fiber of its own: the caller may be
- * cancelled and could not wait for it. */
-static void leave(struct fanout *fanout)
+/* From now on the block is there for stragglers only. A backend that hangs must not take the memory of all bodies. */
+static void limit_stragglers(struct fanout *fanout)
 {
-    fanout->caller = NULL;
-    if (--fanout->references != 0)
+    struct block *block = fanout->data;
+    size_t before = atomic_fetch_add(&fanout->shared->straggling, block->capacity);
+    fanout->straggling = true;
+    if (before + block->capacity <= budget_limit(block->budget) / STRAGGLERS_PART)
         return;
-    bool leftovers = false;
-    for (size_t i = 0; i < fanout->count; i++)
-        leftovers = leftovers || (fanout->branches[i].result.rc == 0 && !fanout->branches[i].kept);
-    struct fiber *fiber;
-    if (!leftovers) {
-        fanout_free(fanout);
-    } else if (fiber_spawn(fiber_loop(fiber_self()), sweep, fanout, &fiber) != 0) {
-        log_warn("store_leftover", "no fiber to remove an extent that nobody refers to");
-        fanout_free(fanout);
+    for (size_t i = 0; i < fanout->count; i++) {
+        if (fanout->branches[i].fiber != NULL)
+            fiber_cancel(fanout->branches[i].fiber);
     }
 }
 
-int fanout_put(struct backend *const *backends, size_t count, unsigned quorum, const struct blob_name *name,
-               struct block *data, struct fanout_result *results) SUSPENDS
+/* The caller goes. It may be cancelled and must not wait: what is to be done now, a fiber of its own does. */
+static void leave(struct fanout *fanout, enum fate fate)
+{
+    bool work = false;
+    struct fiber *fiber;
+    fanout->fate = fate;
+    for (size_t i = 0; i < fanout->count; i++)
+        work = work || is_open(&fanout->branches[i]);
+    if (!work)
+        fanout_unref(fanout);
+    else if (fiber_spawn(fiber_loop(fiber_self()), conclude_all, fanout, &fiber) != 0) {
+        leftover(fanout, "?", ERR_BUSY);
+        fanout_unref(fanout);
+    }
+}
+
+static void begin(struct fanout *fanout, struct branch *branch)
+{
+    int rc = fiber_spawn(fiber_loop(fiber_self()), run_branch, branch, &branch->fiber);
+    if (rc == 0) {
+        fanout->references++;
+        return;
+    }
+    branch->fiber = NULL;
+    branch_done(branch, rc);
+}
+
+int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,
+               const struct blob_name *name, struct block *data, struct fanout_result *results,
+               struct fanout **open) SUSPENDS
 {
     struct fanout *fanout = calloc(1, sizeof(*fanout));
+    *open = NULL;
     if (fanout == NULL)
         return ERR_NOMEM;
+    fanout->shared = shared;
     fanout->references = 1;
     fanout->caller = fiber_self();
     fanout->name = *name;
@@ -145,22 +234,55 @@ int fanout_put(struct backend *const *backends, size_t count, unsigned quorum, c
     for (size_t i = 0; i < count; i++) {
         struct branch *branch = &fanout->branches[i];
         *branch = (struct branch){.fanout = fanout, .backend = backends[i], .result = {.rc = ERR_BUSY}};
-        struct fiber *fiber;
-        int rc = fiber_spawn(fiber_loop(fiber_self()), run_branch, branch, &fiber);
-        if (rc == 0) {
-            fanout->references++;
-        } else {
-            branch->result.rc = rc;
-            branch->done = true;
-            fanout->done++;
-        }
+        begin(fanout, branch);
     }
     int rc = await_quorum(fanout, quorum);
+    fanout->caller = NULL;
     for (size_t i = 0; i < count; i++) {
         struct branch *branch = &fanout->branches[i];
         branch->kept = rc == 0 && branch->done && branch->result.rc == 0;
         results[i] = branch->result;
     }
-    leave(fanout);
+    if (fanout->done < count)
+        limit_stragglers(fanout);
+    if (rc == 0 && fanout->stored < count)
+        *open = fanout;
+    else
+        leave(fanout, FATE_REMOVE);
     return rc;
+}
+
+/* --- an open one --- */
+
+void fanout_expose(struct fanout *fanout, Arca__Replica **replicas, size_t *count, struct fanout *next)
+{
+    fanout->replicas = replicas;
+    fanout->replica_count = count;
+    fanout->next = next;
+}
+
+struct fanout *fanout_next(const struct fanout *fanout)
+{
+    return fanout->next;
+}
+
+bool fanout_gather(struct fanout *fanout)
+{
+    for (size_t i = 0; i < fanout->count; i++) {
+        struct branch *branch = &fanout->branches[i];
+        branch->known = branch->done && branch->result.rc != 0;
+        if (!branch->done || branch->kept || branch->known)
+            continue;
+        branch->kept = true;
+        replica_fill(fanout->replicas[(*fanout->replica_count)++], branch->backend, &branch->result.locator);
+    }
+    return fanout->done < fanout->count;
+}
+
+void fanout_settle(struct fanout *fanout, struct index *index, bool hurry)
+{
+    fanout->index = index;
+    for (size_t i = 0; i < fanout->count; i++)
+        fanout->branches[i].kept = fanout->branches[i].kept || (fanout->branches[i].known && !hurry);
+    leave(fanout, index != NULL ? FATE_ADOPT : FATE_REMOVE);
 }

@@ -11,6 +11,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
+#include "private.h"
+#include "replicas.h"
 
 #define PERIOD_MS        5000 /* or half of the grace, if that is shorter */
 #define PERIOD_MIN_MS    100
@@ -29,6 +31,7 @@ struct garbage {
     struct fiber *fiber; /* of the loop's thread */
     atomic_bool stop;
     bool scanned;
+    bool *swept; /* backends, by number: searched for orphans */
     int64_t forget_at; /* loop_now_ms */
     struct arena *batch;
     struct arena *scratch; /* reset for each blob or extent */
@@ -149,36 +152,6 @@ static int left_open(struct garbage *garbage, struct orphans *orphans) SUSPENDS
     return 0;
 }
 
-/* Whether the index has a replica with just this locator: 1, 0, or an error. */
-static int is_named(struct garbage *garbage, const struct backend *backend, const struct blob_entry *entry) SUSPENDS
-{
-    struct span id = span_of(entry->name.bytes, 16);
-    Arca__Blob *blob;
-    Arca__Extent **extents;
-    arena_reset(garbage->scratch);
-    int rc = index_blob_get(garbage->index, id, garbage->scratch, &blob);
-    if (rc != 0)
-        return rc == ERR_NOT_FOUND ? 0 : rc;
-    Arca__Replica **replicas = blob->replicas;
-    size_t count = blob->n_replicas;
-    if (blob->extent_count > 1) {
-        uint32_t number = (uint32_t)entry->name.bytes[16] << 24 | (uint32_t)entry->name.bytes[17] << 16 |
-                          (uint32_t)entry->name.bytes[18] << 8 | entry->name.bytes[19];
-        rc = index_extents_get(garbage->index, id, number, 1, garbage->scratch, &extents);
-        if (rc != 0)
-            return rc == ERR_NOT_FOUND ? 0 : rc;
-        replicas = extents[0]->replicas;
-        count = extents[0]->n_replicas;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (strcmp(replicas[i]->backend, backend->name) == 0 &&
-            span_eq(span_of(replicas[i]->locator.data, replicas[i]->locator.len),
-                    span_of(entry->locator.bytes, entry->locator.length)))
-            return 1;
-    }
-    return 0;
-}
-
 static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct backend *backend) SUSPENDS
 {
     struct blob_cursor cursor = {0};
@@ -191,7 +164,9 @@ static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct
             orphans->seen++;
             if (memcmp(entry->name.bytes, garbage->own_lease, LEASE_SIZE) == 0)
                 continue;
-            if ((rc = is_named(garbage, backend, entry)) < 0)
+            arena_reset(garbage->scratch);
+            rc = replica_is_named(garbage->index, backend, &entry->name, &entry->locator, garbage->scratch);
+            if (rc < 0)
                 return rc;
             if (rc > 0)
                 continue;
@@ -230,9 +205,14 @@ static int scan_orphans(struct garbage *garbage) SUSPENDS
     if (orphans.batch == NULL)
         return ERR_NOMEM;
     struct backend *backend;
-    for (size_t i = 0; rc == 0 && (backend = store_backend(garbage->store, i)) != NULL; i++)
-        rc = scan_backend(garbage, &orphans, backend);
+    for (size_t i = 0; (backend = store_backend(garbage->store, i)) != NULL && !stopping(garbage); i++) {
+        int scanned = garbage->swept[i] ? 0 : scan_backend(garbage, &orphans, backend);
+        garbage->swept[i] = scanned == 0;
+        rc = rc == 0 ? scanned : rc; /* one that is down keeps no other from being swept */
+    }
     free(orphans.batch);
+    if (rc == 0 && stopping(garbage))
+        return ERR_CANCELED;
     if (rc == 0)
         rc = close_leases(garbage, &orphans);
     if (rc == 0)
@@ -241,6 +221,16 @@ static int scan_orphans(struct garbage *garbage) SUSPENDS
                  orphans.lease_count, (unsigned long long)orphans.seen, (unsigned long long)orphans.removed,
                  (unsigned long long)orphans.bytes);
     return rc;
+}
+
+bool garbage_swept(const struct garbage *garbage, const struct backend *backend)
+{
+    const struct backend *other;
+    for (size_t i = 0; !garbage->scanned && (other = store_backend(garbage->store, i)) != NULL; i++) {
+        if (other == backend)
+            return garbage->swept[i];
+    }
+    return garbage->scanned;
 }
 
 /* --- the fiber --- */
@@ -297,9 +287,14 @@ int garbage_start(struct store *store, struct index *index, struct loop *loop, c
         return ERR_NOMEM;
     *garbage = (struct garbage){.store = store, .index = index, .loop = loop, .grace_ms = grace_ms};
     memcpy(garbage->own_lease, own_lease, LEASE_SIZE);
+    size_t backends = 0;
+    while (store_backend(store, backends) != NULL)
+        backends++;
+    garbage->swept = calloc(backends + 1, sizeof(bool));
     garbage->batch = arena_create(ARENA_LIMIT);
     garbage->scratch = arena_create(ARENA_LIMIT);
-    if (garbage->batch == NULL || garbage->scratch == NULL || loop_post(loop, begin, garbage) != 0) {
+    if (garbage->swept == NULL || garbage->batch == NULL || garbage->scratch == NULL ||
+        loop_post(loop, begin, garbage) != 0) {
         garbage_free(garbage);
         return ERR_NOMEM;
     }
@@ -328,5 +323,6 @@ void garbage_free(struct garbage *garbage)
         arena_free(garbage->batch);
     if (garbage->scratch != NULL)
         arena_free(garbage->scratch);
+    free(garbage->swept);
     free(garbage);
 }

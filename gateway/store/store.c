@@ -11,6 +11,9 @@
 #include "base/loop.h"
 #include "fanout.h"
 #include "hedge.h"
+#include "private.h"
+#include "replicas.h"
+#include "suspects.h"
 #include "watched.h"
 
 #define TRIED_MAX 32 /* bits in `tried` */
@@ -27,7 +30,12 @@ struct placement {
     unsigned quorum;
 };
 
+#define STRAGGLER_MS 30000 /* how long repair leaves an extent alone whose stragglers may still arrive */
+#define REPAIR_MS    1000  /* and one that has none */
+
 struct store {
+    struct fanout_shared shared;
+    struct suspects suspects;
     struct member *members;
     size_t member_count;
     struct placement *placements;
@@ -102,6 +110,7 @@ int store_open(const struct config *config, struct store **out)
     struct store *store = calloc(1, sizeof(*store));
     if (store == NULL)
         return ERR_NOMEM;
+    suspects_init(&store->suspects);
     store->members = calloc(config->backend_count + 1, sizeof(struct member));
     store->placements = calloc(config->placement_count + 1, sizeof(struct placement));
     if (store->members == NULL || store->placements == NULL)
@@ -130,6 +139,7 @@ void store_close(struct store *store)
         struct backend *backend = store->members[i].backend;
         backend->ops->close(backend);
     }
+    suspects_fini(&store->suspects);
     free(store->placements);
     free(store->members);
     free(store);
@@ -147,13 +157,6 @@ struct backend *store_backend(struct store *store, size_t i)
 
 /* --- extents --- */
 
-static void extent_name(const uint8_t blob_id[16], uint32_t extent, struct blob_name *out)
-{
-    memcpy(out->bytes, blob_id, 16);
-    for (int i = 0; i < 4; i++)
-        out->bytes[16 + i] = (uint8_t)(extent >> (24 - 8 * i));
-}
-
 static Arca__Replica *new_replica(struct arena *arena)
 {
     Arca__Replica *replica = arena_alloc(arena, sizeof(*replica));
@@ -165,15 +168,9 @@ static Arca__Replica *new_replica(struct arena *arena)
     return replica;
 }
 
-static void fill_replica(Arca__Replica *replica, struct backend *backend, const struct locator *locator)
-{
-    replica->backend = backend->name;
-    replica->locator.len = locator->length;
-    memcpy(replica->locator.data, locator->bytes, locator->length);
-}
-
 int store_put_extent(struct store *store, struct span placement, const uint8_t blob_id[16], uint32_t extent,
-                     struct block *data, struct arena *arena, Arca__Replica ***out, size_t *out_count) SUSPENDS
+                     struct block *data, struct arena *arena, struct store_body *body, Arca__Replica ***out,
+                     size_t *out_count) SUSPENDS
 {
     const struct placement *place = find_placement(store, placement);
     if (place == NULL)
@@ -187,9 +184,10 @@ int store_put_extent(struct store *store, struct span placement, const uint8_t b
             return ERR_NOMEM;
     }
     struct blob_name name;
-    extent_name(blob_id, extent, &name);
+    replica_name(blob_id, extent, &name);
     *out = replicas;
     *out_count = 0;
+    body->wanted = (unsigned)place->count;
     if (place->count == 1) {
         struct backend *backend = place->backends[0];
         struct locator locator;
@@ -199,16 +197,87 @@ int store_put_extent(struct store *store, struct span placement, const uint8_t b
                 log_warn("store_put", "backend %s: %s", backend->name, err_text(rc));
             return fanout_error(rc);
         }
-        fill_replica(replicas[(*out_count)++], backend, &locator);
+        replica_fill(replicas[(*out_count)++], backend, &locator);
         return 0;
     }
     struct fanout_result results[PLACEMENT_MAX];
-    int rc = fanout_put(place->backends, place->count, place->quorum, &name, data, results);
+    struct fanout *open;
+    int rc = fanout_put(&store->shared, place->backends, place->count, place->quorum, &name, data, results, &open);
     for (size_t i = 0; rc == 0 && i < place->count; i++) {
         if (results[i].rc == 0)
-            fill_replica(replicas[(*out_count)++], place->backends[i], &results[i].locator);
+            replica_fill(replicas[(*out_count)++], place->backends[i], &results[i].locator);
+    }
+    if (open != NULL) {
+        fanout_expose(open, replicas, out_count, body->open);
+        body->open = open;
     }
     return rc;
+}
+
+int64_t store_body_gather(struct store_body *body)
+{
+    bool awaited = false;
+    for (struct fanout *fanout = body->open; fanout != NULL; fanout = fanout_next(fanout))
+        awaited = fanout_gather(fanout) || awaited;
+    body->awaited = awaited;
+    return awaited ? STRAGGLER_MS : REPAIR_MS;
+}
+
+void store_body_settle(struct store_body *body, struct index *index)
+{
+    struct fanout *next;
+    for (struct fanout *fanout = body->open; fanout != NULL; fanout = next) {
+        next = fanout_next(fanout);
+        fanout_settle(fanout, index, body->awaited);
+    }
+    body->open = NULL;
+}
+
+bool store_leftovers(const struct store *store)
+{
+    return atomic_load(&store->shared.leftovers);
+}
+
+void store_suspect(struct store *store, const Arca__Replica *replica, const uint8_t blob_id[16], uint32_t extent)
+{
+    suspects_add(&store->suspects, replica, blob_id, extent);
+}
+
+void store_suspect_read(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
+                        uint32_t extent, uint32_t tried_before, uint32_t tried)
+{
+    uint32_t fresh = tried & ~tried_before;
+    /* Of several, all but one were noted when they failed, and it is not known which that was. */
+    if (count > 1 && fresh != 0 && (fresh & (fresh - 1)) == 0)
+        store_suspect(store, replicas[__builtin_ctz(fresh)], blob_id, extent);
+}
+
+/* --- for the other files of the room --- */
+
+struct suspects *store_suspects(struct store *store)
+{
+    return &store->suspects;
+}
+
+struct fanout_shared *store_shared(struct store *store)
+{
+    return &store->shared;
+}
+
+size_t store_placement_backends(const struct store *store, struct span name, struct backend *const **out)
+{
+    const struct placement *place = find_placement(store, name);
+    *out = place != NULL ? place->backends : NULL;
+    return place != NULL ? place->count : 0;
+}
+
+int store_find_backend(const struct store *store, const char *name, struct backend **out)
+{
+    const struct member *member = find_member(store, name);
+    if (member == NULL)
+        return ERR_NOT_FOUND;
+    *out = member->backend;
+    return 0;
 }
 
 /* The member that holds the replica, and its locator. */
@@ -251,7 +320,7 @@ static int choose(const struct store *store, Arca__Replica *const *replicas, siz
 
 /* One read of an extent, and what has come of it so far. */
 struct extent_read {
-    const struct store *store;
+    struct store *store;
     Arca__Replica *const *replicas;
     size_t count;
     struct blob_name name;
@@ -268,6 +337,8 @@ static void note_tried(struct extent_read *read, int i, int rc)
         return;
     if (find_member(read->store, read->replicas[i]->backend) != NULL) /* else resolve told it */
         log_warn("store_get", "backend %s: %s", read->replicas[i]->backend, err_text(rc));
+    if (read->count > 1 && (rc == ERR_CORRUPT || rc == ERR_NOT_FOUND))
+        store_suspect(read->store, read->replicas[i], read->name.bytes, replica_extent(&read->name));
     if (rc == ERR_CORRUPT)
         read->why = ERR_CORRUPT;
     else if (rc != ERR_NOT_FOUND && read->why != ERR_CORRUPT)
@@ -330,7 +401,7 @@ int store_get_extent(struct store *store, Arca__Replica *const *replicas, size_t
         .why = *tried != 0 ? ERR_CORRUPT : ERR_NOT_FOUND,
     };
     int i;
-    extent_name(blob_id, extent, &read.name);
+    replica_name(blob_id, extent, &read.name);
     while ((i = choose(store, replicas, count, *tried)) >= 0) {
         int rc = read_next(&read, i);
         if (rc == 0 || rc == ERR_CANCELED)
@@ -343,7 +414,7 @@ int store_remove_extent(struct store *store, Arca__Replica *const *replicas, siz
                         uint32_t extent) SUSPENDS
 {
     struct blob_name name;
-    extent_name(blob_id, extent, &name);
+    replica_name(blob_id, extent, &name);
     int first = 0;
     for (size_t i = 0; i < count; i++) {
         struct member *member;

@@ -20,17 +20,41 @@ bool store_has_placement(const struct store *store, struct span name);
  * once. ERR_NOT_FOUND (no such placement); ERR_UNAVAILABLE, and in how many seconds it is worth trying again; ERR_READONLY. */
 int store_writable(const struct store *store, struct span placement, unsigned *retry_after_s);
 
+/* What the puts of one body leave to be done: backends that had failed or still store when the quorum was answered. Zero at first; used
+ * on one loop. */
+struct store_body {
+    unsigned wanted;     /* replicas of each extent */
+    struct fanout *open; /* NULL: nothing, as always with one backend */
+    bool awaited;        /* stragglers, when it was gathered */
+};
+
 /* Puts one sealed extent on the placement's backends; returns when its write quorum has it on stable storage. The
  * replicas that hold it are written to `out` (allocated in the arena), as the index records them.
  * ERR_NOT_FOUND (no such placement), ERR_UNAVAILABLE, ERR_NOSPC, ERR_READONLY, ERR_CANCELED. */
 int store_put_extent(struct store *store, struct span placement, const uint8_t blob_id[16], uint32_t extent,
-                     struct block *data, struct arena *arena, Arca__Replica ***out, size_t *out_count) SUSPENDS;
+                     struct block *data, struct arena *arena, struct store_body *body, Arca__Replica ***out,
+                     size_t *out_count) SUSPENDS;
+/* Just before the index is told: counts the replicas in that were stored meanwhile; *out and *out_count must still be where
+ * they were. Returns for how many milliseconds repair is to wait for stragglers. */
+int64_t store_body_gather(struct store_body *body);
+/* Once a body: the index was told (it gets the replicas that are still to come), or, NULL, it never will be (they are
+ * removed). Does not wait. */
+void store_body_settle(struct store_body *body, struct index *index);
+/* A backend may hold what neither the index nor its garbage names: the lease of blob ids is to stay open. */
+bool store_leftovers(const struct store *store);
 
 /* Reads `length` stored bytes at `offset` of an extent from the best replica, trying the others on failure. `tried` (a bit a
  * replica, 0 at first) remembers replicas that the caller found to be damaged, so that a second call reads another.
  * ERR_NOT_FOUND, ERR_CORRUPT, ERR_UNAVAILABLE, ERR_CANCELED. */
 int store_get_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
                      uint32_t extent, uint64_t offset, uint64_t length, uint8_t *dst, uint32_t *tried) SUSPENDS;
+
+/* A replica was found to be damaged or missing while others are there: it is noted, and repair quarantines it in the index
+ * and heals it. Any thread. What finds no room is forgotten until the next reader finds it. */
+void store_suspect(struct store *store, const Arca__Replica *replica, const uint8_t blob_id[16], uint32_t extent);
+/* The one that store_get_extent read from, between these two values of `tried`. */
+void store_suspect_read(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
+                        uint32_t extent, uint32_t tried_before, uint32_t tried);
 
 /* Removes one extent from all replicas. The first error, after trying all. */
 int store_remove_extent(struct store *store, Arca__Replica *const *replicas, size_t count, const uint8_t blob_id[16],
@@ -63,5 +87,25 @@ int garbage_start(struct store *store, struct index *index, struct loop *loop, c
 void garbage_stop(struct garbage *garbage);
 /* After the loop has ended. NULL is fine. */
 void garbage_free(struct garbage *garbage);
+
+/* --- repair --- */
+/* A background fiber that brings extents to the replicas that their placement wants, as the index's repair rows tell, and
+ * quarantines what store_suspect notes. */
+struct repair;
+struct repair_options {
+    struct store *store;
+    struct index *index;
+    struct loop *loop; /* the one that garbage_start was given */
+    struct budget *budget;
+    const struct garbage *garbage;
+    uint64_t rate;       /* bytes a second that it writes at most */
+    unsigned operations; /* and how often */
+};
+/* Any thread; all of them must outlive the loop. ERR_NOMEM. */
+int repair_start(const struct repair_options *options, struct repair **out);
+/* Any thread: ends its fibers at their next step; the loop's end waits for them. */
+void repair_stop(struct repair *repair);
+/* After the loop has ended. NULL is fine. */
+void repair_free(struct repair *repair);
 
 #endif

@@ -120,6 +120,8 @@ static void defaults_are_filled_in(void **state)
     assert_true(c->limits.extent_size == 8ULL << 20);
     assert_string_equal(c->suite, "aes-256-gcm");
     assert_int_equal(c->garbage_grace_ms, 900000);
+    assert_int_equal(c->repair.rate, 50 << 20);
+    assert_int_equal(c->repair.operations, 100);
     assert_int_equal(c->log.level, LOG_INFO);
     assert_int_equal(c->log.format, LOG_TEXT);
     assert_true(c->log.access);
@@ -186,6 +188,7 @@ static void every_key_is_taken(void **state)
         "         drain_timeout: 5s, extent_size: 1088KiB}\n"
         "encryption: {suite: aegis-256}\n"
         "garbage: {grace: 1h}\n"
+        "repair: {rate: 2MiB, operations: 7}\n"
         "log: {level: debug, format: json, access: false}\n";
     struct config *c;
     char why[512];
@@ -224,6 +227,8 @@ static void every_key_is_taken(void **state)
     assert_true(c->limits.extent_size == 1088ULL << 10);
     assert_string_equal(c->suite, "aegis-256");
     assert_int_equal(c->garbage_grace_ms, 3600000);
+    assert_int_equal(c->repair.rate, 2 << 20);
+    assert_int_equal(c->repair.operations, 7);
     assert_int_equal(c->log.level, LOG_DEBUG);
     assert_int_equal(c->log.format, LOG_JSON);
     assert_false(c->log.access);

@@ -15,6 +15,7 @@ struct fake {
     struct fiber *waiting;
     bool released;
     int rc;
+    bool give_up; /* when it is cancelled; else it takes no notice */
     unsigned stored;
     unsigned removed;
 };
@@ -26,8 +27,12 @@ static int fake_put(struct backend *backend, const struct blob_name *name, struc
 {
     struct fake *fake = (struct fake *)backend;
     fake->waiting = fiber_self();
-    while (!fake->released)
-        assert_int_equal(fiber_wait(DEADLINE_NONE), 0);
+    while (!fake->released) {
+        int rc = fiber_wait(DEADLINE_NONE);
+        assert_true(rc == 0 || (rc == ERR_CANCELED && fake->give_up));
+        if (rc != 0)
+            return rc;
+    }
     fake->waiting = NULL;
     assert_int_equal(name->bytes[0], 'n');
     assert_int_equal(data->data[0], 'd');
@@ -44,6 +49,64 @@ static int fake_remove(struct backend *backend, const struct blob_name *name, co
     assert_int_equal(locator->bytes[0], backend->name[0]);
     fake->removed++;
     return 0;
+}
+
+/* --- the index, as the test plays it --- */
+
+static struct {
+    int rc;          /* of AddReplica */
+    unsigned added;  /* replicas */
+    unsigned hurried; /* repairs */
+    char named[4];   /* backends whose replica the blob's row has */
+} rows;
+
+int index_apply(struct index *index, const Arca__Mutation *mutation)
+{
+    assert_ptr_equal(index, &rows);
+    if (mutation->op_case == ARCA__MUTATION__OP_REPAIR_FAILED) {
+        assert_true(mutation->repair_failed->next_ms > mutation->time_ms);
+        rows.hurried++;
+        return 0;
+    }
+    assert_int_equal(mutation->op_case, ARCA__MUTATION__OP_ADD_REPLICA);
+    const Arca__AddReplica *add = mutation->add_replica;
+    assert_int_equal(add->wanted, BACKENDS);
+    assert_int_equal(add->blob_id.data[0], 'n');
+    assert_int_equal(add->replica->locator.data[0], add->replica->backend[0]);
+    rows.added += rows.rc == 0;
+    return rows.rc;
+}
+
+int index_blob_get(struct index *index, struct span blob_id, struct arena *arena, Arca__Blob **out)
+{
+    (void)index;
+    (void)blob_id;
+    *out = arena_alloc(arena, sizeof(**out));
+    arca__blob__init(*out);
+    (*out)->extent_count = 1;
+    (*out)->replicas = arena_alloc(arena, 4 * sizeof(Arca__Replica *));
+    for (const char *name = rows.named; *name != '\0'; name++) {
+        Arca__Replica *replica = arena_alloc(arena, sizeof(*replica));
+        char *backend = arena_zalloc(arena, 2);
+        arca__replica__init(replica);
+        backend[0] = *name;
+        replica->backend = backend;
+        replica->locator = (ProtobufCBinaryData){1, (uint8_t *)backend};
+        (*out)->replicas[(*out)->n_replicas++] = replica;
+    }
+    return 0;
+}
+
+int index_extents_get(struct index *index, struct span blob_id, uint32_t first, uint32_t count, struct arena *arena,
+                      Arca__Extent ***out)
+{
+    (void)index;
+    (void)blob_id;
+    (void)first;
+    (void)count;
+    (void)arena;
+    (void)out;
+    return ERR_NOT_FOUND;
 }
 
 static const struct backend_ops FAKE_OPS = {.driver = "fake", .put = fake_put, .remove = fake_remove};
@@ -76,13 +139,19 @@ static struct {
     int rc;
     unsigned quorum;
     struct fanout_result results[BACKENDS];
+    struct fanout *open;
+    Arca__Replica replicas[BACKENDS], *pointers[BACKENDS];
+    size_t count;
 } call;
+static struct fanout_shared shared;
 
 static void putter(void *arg)
 {
     (void)arg;
     struct blob_name name = {{'n'}};
-    call.rc = fanout_put(backends, BACKENDS, call.quorum, &name, call.block, call.results);
+    call.rc = fanout_put(&shared, backends, BACKENDS, call.quorum, &name, call.block, call.results, &call.open);
+    if (call.open != NULL)
+        fanout_expose(call.open, call.pointers, &call.count, NULL);
     call.returned = true;
 }
 
@@ -90,6 +159,10 @@ static void putter(void *arg)
 static void begin(unsigned quorum)
 {
     memset(&call, 0, sizeof(call));
+    memset(&rows, 0, sizeof(rows));
+    shared = (struct fanout_shared){0};
+    for (int i = 0; i < BACKENDS; i++)
+        call.pointers[i] = &call.replicas[i];
     call.quorum = quorum;
     call.budget = budget_create(1 << 20);
     assert_int_equal(block_create(call.budget, 4096, DEADLINE_NONE, &call.block), 0);
@@ -116,9 +189,9 @@ static void finish(void)
     block_unref(call.block);
 }
 
-static void quorum_and_straggler(void *arg)
+/* A put that two of three have answered. */
+static void begin_straggling(void)
 {
-    (void)arg;
     begin(2);
     release(2, 0);
     settle();
@@ -131,23 +204,162 @@ static void quorum_and_straggler(void *arg)
     assert_int_equal(call.results[1].rc, ERR_BUSY);
     assert_int_equal(call.results[2].locator.bytes[0], 'c');
     assert_int_equal(atomic_load(&call.block->references), 2); /* the straggler's */
+    assert_int_equal(shared.straggling, call.block->capacity);
+    assert_non_null(call.open);
+}
+
+static struct index *index_of_test(void)
+{
+    return (struct index *)(void *)&rows;
+}
+
+static void straggler_is_adopted(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    assert_true(fanout_gather(call.open));
+    fanout_settle(call.open, index_of_test(), false);
+    settle();
+    assert_int_equal(rows.added, 0);
     release(1, 0);
     finish();
-    assert_int_equal(fakes[0].removed + fakes[2].removed, 0);
-    assert_int_equal(fakes[1].removed, 1); /* nobody knows of its replica */
+    assert_int_equal(rows.added, 1);
+    assert_int_equal(fakes[0].removed + fakes[1].removed + fakes[2].removed, 0);
+    assert_int_equal(shared.straggling, 0);
+    assert_false(shared.leftovers);
+}
+
+/* It ends before the index is told: one mutation is enough. */
+static void straggler_is_gathered(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    release(1, 0);
+    settle();
+    assert_int_equal(fakes[1].stored, 1);
+    assert_false(fanout_gather(call.open));
+    assert_int_equal(call.count, 1);
+    assert_string_equal(call.replicas[0].backend, "b");
+    fanout_settle(call.open, index_of_test(), false);
+    finish();
+    assert_int_equal(rows.added, 0);
+    assert_int_equal(fakes[1].removed, 0);
+}
+
+/* It ends while the index is being told. */
+static void straggler_is_adopted_late(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    assert_true(fanout_gather(call.open));
+    release(1, 0);
+    settle();
+    fanout_settle(call.open, index_of_test(), false);
+    finish();
+    assert_int_equal(rows.added, 1);
+    assert_int_equal(fakes[1].removed, 0);
+}
+
+static void straggler_of_a_lost_blob(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    fanout_settle(call.open, NULL, false);
+    settle();
+    assert_int_equal(fakes[0].removed + fakes[2].removed, 0); /* the caller's, who notes them as garbage */
+    release(1, 0);
+    finish();
+    assert_int_equal(rows.added, 0);
+    assert_int_equal(fakes[1].removed, 1);
+}
+
+static void straggler_of_a_deleted_blob(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    rows.rc = ERR_NOT_FOUND;
+    fanout_settle(call.open, index_of_test(), false);
+    release(1, 0);
+    finish();
+    assert_int_equal(fakes[1].removed, 1);
+    assert_false(shared.leftovers);
+}
+
+/* Repair was quicker, and its locator is the same: that replica must not be lost. */
+static void straggler_after_its_repair(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    rows.rc = ERR_EXISTS;
+    rows.named[0] = 'b';
+    fanout_settle(call.open, index_of_test(), false);
+    release(1, 0);
+    finish();
+    assert_int_equal(fakes[1].removed, 0);
+}
+
+static void straggler_and_a_full_index(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    rows.rc = ERR_NOSPC;
+    fanout_settle(call.open, index_of_test(), false);
+    release(1, 0);
+    finish();
+    assert_int_equal(fakes[1].removed, 0);
+    assert_true(shared.leftovers); /* the lease stays open for the scan */
+}
+
+static void straggler_fails(void *arg)
+{
+    (void)arg;
+    begin_straggling();
+    fanout_settle(call.open, index_of_test(), false);
+    release(1, ERR_TIMEOUT);
+    finish();
+    assert_int_equal(rows.added, 0);
+    assert_int_equal(rows.hurried, 1);
+    assert_true(shared.leftovers); /* it may have been stored all the same */
+}
+
+/* Beyond their part of the budget, stragglers end at once. */
+static void stragglers_are_limited(void *arg)
+{
+    (void)arg;
+    begin(2);
+    shared.straggling = (1 << 20) / 4 - call.block->capacity + 1;
+    fakes[1].give_up = true;
+    release(0, 0);
+    release(2, 0);
+    settle();
+    fanout_settle(call.open, index_of_test(), false);
+    finish();
+    assert_int_equal(rows.hurried, 1);
+}
+
+static void with_a_failure(bool hurry)
+{
+    begin(2);
+    release(0, ERR_IO);
+    release(1, 0);
+    release(2, 0);
+    settle();
+    assert_int_equal(call.rc, 0);
+    assert_int_equal(call.results[0].rc, ERR_IO);
+    assert_false(fanout_gather(call.open));
+    fanout_settle(call.open, index_of_test(), hurry);
+    finish();
+    assert_int_equal(fakes[1].removed + fakes[2].removed, 0);
+    assert_int_equal(rows.hurried, hurry);
 }
 
 static void quorum_despite_a_failure(void *arg)
 {
     (void)arg;
-    begin(2);
-    release(0, ERR_IO);
-    release(1, 0);
-    release(2, 0);
-    finish();
-    assert_int_equal(call.rc, 0);
-    assert_int_equal(call.results[0].rc, ERR_IO);
-    assert_int_equal(fakes[1].removed + fakes[2].removed, 0);
+    with_a_failure(false);
+    budget_free(call.budget);
+    setup(NULL);
+    with_a_failure(true); /* another extent's stragglers keep the row waiting */
 }
 
 static void quorum_missed(void *arg)
@@ -202,7 +414,15 @@ static void caller_is_canceled(void *arg)
         on_fiber(name, NULL);                                                                                         \
         budget_free(call.budget);                                                                                     \
     }
-ON_FIBER(quorum_and_straggler)
+ON_FIBER(straggler_is_adopted)
+ON_FIBER(straggler_is_gathered)
+ON_FIBER(straggler_is_adopted_late)
+ON_FIBER(straggler_of_a_lost_blob)
+ON_FIBER(straggler_of_a_deleted_blob)
+ON_FIBER(straggler_after_its_repair)
+ON_FIBER(straggler_and_a_full_index)
+ON_FIBER(straggler_fails)
+ON_FIBER(stragglers_are_limited)
 ON_FIBER(quorum_despite_a_failure)
 ON_FIBER(quorum_missed)
 ON_FIBER(full_is_told)
@@ -211,7 +431,15 @@ ON_FIBER(caller_is_canceled)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(quorum_and_straggler_test, setup),
+        cmocka_unit_test_setup(straggler_is_adopted_test, setup),
+        cmocka_unit_test_setup(straggler_is_gathered_test, setup),
+        cmocka_unit_test_setup(straggler_is_adopted_late_test, setup),
+        cmocka_unit_test_setup(straggler_of_a_lost_blob_test, setup),
+        cmocka_unit_test_setup(straggler_of_a_deleted_blob_test, setup),
+        cmocka_unit_test_setup(straggler_after_its_repair_test, setup),
+        cmocka_unit_test_setup(straggler_and_a_full_index_test, setup),
+        cmocka_unit_test_setup(straggler_fails_test, setup),
+        cmocka_unit_test_setup(stragglers_are_limited_test, setup),
         cmocka_unit_test_setup(quorum_despite_a_failure_test, setup),
         cmocka_unit_test_setup(quorum_missed_test, setup),
         cmocka_unit_test_setup(full_is_told_test, setup),

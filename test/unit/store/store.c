@@ -53,12 +53,14 @@ static void damage(const char *path)
 
 static void put(const char *placement, struct arena *arena, Arca__Replica ***replicas, size_t *count)
 {
+    struct store_body body = {0};
     struct budget *budget = budget_create(1 << 20);
     struct block *block;
     assert_int_equal(block_create(budget, SIZE, DEADLINE_NONE, &block), 0);
     block->length = SIZE;
     blob_fill(block->data, SIZE, 1);
-    assert_int_equal(store_put_extent(store, span_str(placement), BLOB, 3, block, arena, replicas, count), 0);
+    assert_int_equal(store_put_extent(store, span_str(placement), BLOB, 3, block, arena, &body, replicas, count), 0);
+    assert_null(body.open);
     assert_int_equal(atomic_load(&block->references), 1);
     block_unref(block);
     budget_free(budget);
@@ -78,6 +80,7 @@ static int get(Arca__Replica **replicas, size_t count, uint32_t extent, uint32_t
 static void single(void *arg)
 {
     (void)arg;
+    struct store_body body = {0};
     struct arena *arena = arena_create(1 << 20);
     Arca__Replica **replicas;
     size_t count;
@@ -97,7 +100,7 @@ static void single(void *arg)
     assert_int_equal(store_remove_extent(store, replicas, count, BLOB, 3), 0);
     tried = 0;
     assert_int_equal(get(replicas, count, 3, &tried), ERR_NOT_FOUND);
-    assert_int_equal(store_put_extent(store, span_str("nowhere"), BLOB, 3, NULL, arena, &replicas, &count),
+    assert_int_equal(store_put_extent(store, span_str("nowhere"), BLOB, 3, NULL, arena, &body, &replicas, &count),
                      ERR_NOT_FOUND);
     arena_free(arena);
 }

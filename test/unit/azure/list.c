@@ -67,7 +67,7 @@ static void broken_pages_are_errors(void **state)
         PAGE(BLOB("p/0f/" NAME_1, "99999999999999999999"), "<NextMarker/>"),
         PAGE("<Blob><Name>p/0f/" NAME_1 "</Name></Blob>", "<NextMarker/>"),         /* no size */
         PAGE(BLOB("p/0f/" NAME_1, "17"), "<NextMarker>same</NextMarker>"),
-        "<!DOCTYPE x [<!ENTITY e 'a'>]>" "<EnumerationResults><NextMarker/></EnumerationResults>",
+        "<!DOCTYPE x [<!ENTITY e 'a'>]><EnumerationResults><NextMarker/></EnumerationResults>",
     };
     for (size_t i = 0; i < sizeof(pages) / sizeof(*pages); i++) {
         struct blob_cursor cursor = {.length = 4, .bytes = "same"};

@@ -42,7 +42,8 @@ static struct backend *open_store(const char *bucket)
 {
     char *folder = folder_make(), *file, *endpoint;
     struct backend *backend;
-    assert_true(asprintf(&file, "%s/credentials", folder) > 0 && asprintf(&endpoint, "http://%s", host) > 0);
+    assert_true(asprintf(&file, "%s/credentials", folder) > 0);
+    assert_true(asprintf(&endpoint, "http://%s", host) > 0);
     FILE *out = fopen(file, "w");
     assert_true(out != NULL && fputs("access_key_id: nobody\nsecret_access_key: nothing\n", out) > 0 && fclose(out) == 0);
     const struct backend_settings settings = {.name = "cut", .driver = "s3", .signature = 2, .endpoint = endpoint,

@@ -71,8 +71,8 @@ struct index_list_query {
 };
 struct index_entry {
     struct span key;          /* the whole key, or the common prefix */
-    Arca__Object *object;     /* objects, without headers and body ids; NULL for a common prefix */
-    Arca__Upload *upload;     /* uploads; NULL for a common prefix */
+    Arca__Object *object;     /* objects, without body ids; NULL for a common prefix */
+    Arca__Upload *upload;     /* uploads; NULL for a common prefix. Of headers, both have the storage class alone */
 };
 struct index_listing {
     struct index_entry *entries; /* in byte order; common prefixes among them */

@@ -67,6 +67,11 @@ def test_v2(s3, bucket, filled):
     assert [p["Prefix"] for p in got["CommonPrefixes"]] == ["c/d/", "c/e/"] and "Contents" not in got
     got = s3.list_objects_v2(Bucket=bucket, StartAfter="b/03", Prefix="b/")
     assert [e["Key"] for e in got["Contents"]] == ["b/04"]
+    got = s3.list_objects_v2(Bucket=bucket, StartAfter="t" * 1100 + "/x", Delimiter="/")  # longer than any key
+    assert [e["Key"] for e in got["Contents"]] == ["zeta"]
+    s3.put_object(Bucket=bucket, Key="top", Body=b"x", StorageClass="STANDARD_IA")
+    got = s3.list_objects_v2(Bucket=bucket, Prefix="t")
+    assert [e["StorageClass"] for e in got["Contents"]] == ["STANDARD_IA"]
     assert s3.list_objects_v2(Bucket=bucket, MaxKeys=0)["KeyCount"] == 0
     assert "Owner" not in s3.list_objects_v2(Bucket=bucket)["Contents"][0]
     assert s3.list_objects_v2(Bucket=bucket, FetchOwner=True)["Contents"][0]["Owner"]["DisplayName"] == "Tests"

@@ -29,8 +29,8 @@ static int seek_past(struct listing *listing, struct span prefix)
 {
     uint8_t bytes[TREE_KEY_MAX];
     size_t len = prefix.len;
-    if (len > sizeof(bytes))
-        return ERR_NOT_FOUND;
+    if (len > sizeof(bytes)) /* no key has so long a prefix */
+        return tree_seek(&listing->cursor, prefix, TREE_AFTER);
     memcpy(bytes, prefix.ptr, len);
     while (len > 0 && bytes[len - 1] == 0xff)
         len--;
@@ -87,7 +87,7 @@ static int append(struct listing *listing, size_t prefix_end)
     if (prefix_end != 0)
         return 0;
     if (listing->uploads)
-        return record_unpack(&arca__upload__descriptor, listing->arena, cursor->value, &entry->upload);
+        return record_unpack_listed_upload(listing->arena, cursor->value, &entry->upload);
     return record_unpack_listed(listing->arena, cursor->value, &entry->object);
 }
 

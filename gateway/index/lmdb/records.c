@@ -86,7 +86,7 @@ int record_put(struct txn *txn, enum table table, struct span key, const void *m
     return rc;
 }
 
-/* --- the part of an object that a listing shows, read from the wire format by hand --- */
+/* --- the part of an object or upload that a listing shows, read from the wire format by hand --- */
 
 enum wire { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
@@ -139,6 +139,27 @@ static bool wire_field(struct span *s, uint64_t *number, uint64_t *value, struct
     return true;
 }
 
+/* Of the headers only the storage class, which few have: *out is left without one. */
+static int listed_headers(struct arena *arena, struct span bytes, Arca__Headers **out)
+{
+    while (bytes.len > 0) {
+        uint64_t number, value;
+        struct span content;
+        if (!wire_field(&bytes, &number, &value, &content))
+            return ERR_CORRUPT;
+        if (number != 8)
+            continue;
+        Arca__Headers *headers = arena_alloc(arena, sizeof(*headers));
+        if (headers == NULL)
+            return ERR_NOMEM;
+        arca__headers__init(headers);
+        if ((headers->storage_class = arena_strdup(arena, content)) == NULL)
+            return ERR_NOMEM;
+        *out = headers;
+    }
+    return 0;
+}
+
 static int listed_checksum(struct arena *arena, struct span bytes, Arca__Object *object)
 {
     Arca__Checksum *checksum;
@@ -168,6 +189,8 @@ static int listed_field(struct arena *arena, uint64_t number, uint64_t value, st
     case 3:
         text = &object->etag;
         break;
+    case 4:
+        return listed_headers(arena, bytes, &object->headers);
     case 5:
         return listed_checksum(arena, bytes, object);
     case 8:
@@ -205,6 +228,58 @@ int record_unpack_listed(struct arena *arena, struct span bytes, Arca__Object **
             return rc;
     }
     *out = object;
+    return 0;
+}
+
+static int listed_upload_field(struct arena *arena, uint64_t number, uint64_t value, struct span bytes,
+                               Arca__Upload *upload)
+{
+    char **text = NULL;
+    switch (number) {
+    case 1:
+        bytes = arena_dup(arena, bytes);
+        upload->id = (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.ptr};
+        return bytes.ptr != NULL ? 0 : ERR_NOMEM;
+    case 3:
+        upload->created_ms = (int64_t)value;
+        return 0;
+    case 4:
+        return listed_headers(arena, bytes, &upload->headers);
+    case 5:
+        upload->checksum_kind = (uint32_t)value;
+        return 0;
+    case 6:
+        upload->checksum_full = value != 0;
+        return 0;
+    case 7:
+        text = &upload->owner_id;
+        break;
+    case 8:
+        text = &upload->owner_name;
+        break;
+    default:
+        return 0;
+    }
+    *text = arena_strdup(arena, bytes);
+    return *text != NULL ? 0 : ERR_NOMEM;
+}
+
+int record_unpack_listed_upload(struct arena *arena, struct span bytes, Arca__Upload **out)
+{
+    Arca__Upload *upload = arena_alloc(arena, sizeof(*upload));
+    if (upload == NULL)
+        return ERR_NOMEM;
+    arca__upload__init(upload);
+    while (bytes.len > 0) {
+        uint64_t number, value;
+        struct span content;
+        if (!wire_field(&bytes, &number, &value, &content))
+            return ERR_CORRUPT;
+        int rc = listed_upload_field(arena, number, value, content, upload);
+        if (rc != 0)
+            return rc;
+    }
+    *out = upload;
     return 0;
 }
 

@@ -58,8 +58,10 @@ int record_get(struct txn *txn, enum table table, struct span key, const Protobu
                struct arena *arena, void *out);
 int record_put(struct txn *txn, enum table table, struct span key, const void *message);
 
-/* What a listing shows of an object: all but its metadata headers. Faster than a whole unpack. */
+/* What a listing shows of an object, or an upload: of its headers only the storage class, and no body ids. Faster than a
+ * whole unpack, and small whatever a client has put into the headers. */
 int record_unpack_listed(struct arena *arena, struct span bytes, Arca__Object **out);
+int record_unpack_listed_upload(struct arena *arena, struct span bytes, Arca__Upload **out);
 
 /* The index's one row of meta; all zero with the present format when there is none yet. */
 #define META_HASH_SIZE 32

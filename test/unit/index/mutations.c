@@ -412,6 +412,40 @@ static void manifest_garbage(void *arg)
     assert_int_equal(garbage_now(kit, &garbage), 0);
 }
 
+/* A listing takes the same memory whatever the clients have put into the headers. */
+static void listed_uploads(void *arg)
+{
+    struct kit *kit = arg;
+    struct index_listing listing;
+    struct arena *small = arena_create(64 << 10);
+    char *long_header = arena_zalloc(kit->arena, 40001);
+    memset(long_header, 'x', 40000);
+    kit_bucket(kit);
+    for (int i = 0; i < 50; i++) {
+        Arca__Mutation *mutation = create_upload(kit, KEY, arena_printf(kit->arena, "upload-%09d", i));
+        Arca__Upload *upload = mutation->create_upload->upload;
+        upload->headers = KIT_NEW(kit, Arca__Headers, arca__headers);
+        upload->headers->cache_control = long_header;
+        upload->headers->storage_class = "STANDARD_IA";
+        upload->owner_name = "Owner";
+        upload->created_ms = 1234567890123;
+        upload->checksum_kind = 2;
+        upload->checksum_full = true;
+        assert_int_equal(apply(kit, mutation), 0);
+    }
+    struct index_list_query query = {.node = kit->uploads, .max = 1000};
+    assert_int_equal(index_list(kit->index, &query, small, &listing), 0);
+    assert_int_equal(listing.count, 50);
+    const Arca__Upload *last = listing.entries[49].upload;
+    assert_memory_equal(last->id.data, "upload-000000049", 16);
+    assert_string_equal(last->headers->storage_class, "STANDARD_IA");
+    assert_string_equal(last->owner_name, "Owner");
+    assert_int_equal(last->created_ms, 1234567890123);
+    assert_int_equal(last->checksum_kind, 2);
+    assert_true(last->checksum_full);
+    arena_free(small);
+}
+
 static void aborted(void *arg)
 {
     struct kit *kit = arg;
@@ -520,6 +554,7 @@ static void abandoned(void *arg)
 
 #define SCENARIOS(X)                                                                                                  \
     X(buckets) X(replaced) X(copies) X(conditions) X(invalid) X(extents) X(multipart) X(manifest_garbage) X(aborted)  \
+    X(listed_uploads)                                                                                                 \
     X(leases_and_keys) X(abandoned)
 
 #define X(name)                                                                                                       \

@@ -163,7 +163,7 @@ static int expect_size(struct s3_request *r, struct upload_complete *complete)
 static void write_location(struct s3_request *r, struct buf *xml)
 {
     struct buf url = {0};
-    bool path_style = span_starts(span_skip(r->http->path, 1), r->target.bucket);
+    bool path_style = r->target.host_bucket.ptr == NULL;
     buf_append_str(&url, http_is_tls(r->exchange) ? "https://" : "http://");
     buf_append(&url, r->http->host);
     buf_append_str(&url, "/");

@@ -102,14 +102,6 @@ static int read_query(struct s3_request *r, struct list_query *query)
     return rc;
 }
 
-static int run_query(struct s3_request *r, const struct list_query *query, struct index_listing *listing)
-{
-    int rc = index_list(r->index, &query->index, r->arena, listing);
-    if (query->max_keys == 0)
-        listing->truncated = false; /* as S3 answers: there is no place to go on from */
-    return rc;
-}
-
 static struct span last_of(const struct index_listing *listing)
 {
     return listing->count > 0 ? listing->entries[listing->count - 1].key : SPAN_NONE;
@@ -149,7 +141,7 @@ int op_list_objects(struct s3_request *r)
         return rc;
     query.owner = true;
     query.index.start_after = s3_param(r, "marker");
-    rc = run_query(r, &query, &listing);
+    rc = index_list(r->index, &query.index, r->arena, &listing);
     if (rc != 0)
         return rc;
     write_head(r, &xml, "ListBucketResult", &query, &listing);
@@ -189,7 +181,7 @@ int op_list_objects_v2(struct s3_request *r)
     if (rc != 0)
         return rc;
     query.owner = span_ieq(s3_param(r, "fetch-owner"), SPAN_LITERAL("true"));
-    rc = run_query(r, &query, &listing);
+    rc = index_list(r->index, &query.index, r->arena, &listing);
     if (rc != 0)
         return rc;
     write_head(r, &xml, "ListBucketResult", &query, &listing);
@@ -198,8 +190,14 @@ int op_list_objects_v2(struct s3_request *r)
         xml_text(&xml, "ContinuationToken", token);
     if (query.from.len > 0)
         xml_name(&xml, "StartAfter", query.from, query.url);
-    if (listing.truncated)
-        xml_text(&xml, "NextContinuationToken", token_encode(last_of(&listing), r->arena));
+    if (listing.truncated) {
+        struct span next = token_encode(last_of(&listing), r->arena);
+        if (next.ptr == NULL) {
+            buf_free(&xml);
+            return ERR_NOMEM;
+        }
+        xml_text(&xml, "NextContinuationToken", next);
+    }
     return finish(r, &xml, "ListBucketResult", &query, &listing);
 }
 
@@ -214,7 +212,7 @@ int op_list_object_versions(struct s3_request *r)
     query.owner = true;
     query.versions = true;
     query.index.start_after = s3_param(r, "key-marker");
-    rc = run_query(r, &query, &listing);
+    rc = index_list(r->index, &query.index, r->arena, &listing);
     if (rc != 0)
         return rc;
     write_head(r, &xml, "ListVersionsResult", &query, &listing);

@@ -66,9 +66,6 @@ static void write_upload(struct buf *xml, const struct index_entry *entry, bool 
 {
     const Arca__Upload *upload = entry->upload;
     char id[2 * UPLOAD_ID_SIZE + 1];
-    /* A completed one is only kept for who completes it again. */
-    if (upload->completed_etag[0] != 0)
-        return;
     xml_open(xml, "Upload");
     xml_name(xml, "Key", entry->key, url);
     xml_text(xml, "UploadId", upload_id_text(upload->id, id));
@@ -138,8 +135,6 @@ int op_list_multipart_uploads(struct s3_request *r)
         rc = index_list(r->index, &query, r->arena, &listing);
     if (rc != 0)
         return rc;
-    if (listing.count == 0)
-        listing.truncated = false;
     struct buf xml = {0};
     write_uploads(r, &xml, &query, url, &listing);
     return s3_answer_xml(r, 200, &xml);

@@ -146,6 +146,10 @@ static void copy_sources(void **state)
     }
     assert_int_equal(copy_source_parse(SPAN_LITERAL("b/what?+"), arena, &source), 0);
     assert_true(span_eq_str(source.key, "what?+"));
+    char whole[3 + 3 + 1024] = "b%2F"; /* the longest key, the whole encoded */
+    memset(whole + 4, 'k', 1024);
+    assert_int_equal(copy_source_parse(span_of(whole, 4 + 1024), arena, &source), 0);
+    assert_int_equal(source.key.len, 1024);
     assert_int_equal(copy_source_parse(SPAN_LITERAL("b"), arena, &source), S3_INVALID_ARGUMENT);
     assert_int_equal(copy_source_parse(SPAN_LITERAL("b/"), arena, &source), S3_INVALID_ARGUMENT);
     assert_int_equal(copy_source_parse(SPAN_LITERAL(""), arena, &source), S3_INVALID_ARGUMENT);

@@ -20,7 +20,8 @@ static int open_s3(const struct backend_settings *settings, struct backend **out
 #ifdef ARCA_LIBS3
     return libs3_open(settings, out);
 #else
-    log_error("backend_driver", "backend %s: this arca was built without libs3, which signature 2 needs", settings->name);
+    log_error("backend_driver", "backend %s: this arca was built without libs3, which signature 2 needs",
+              settings->name);
     return ERR_UNSUPPORTED;
 #endif
 }

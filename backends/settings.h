@@ -27,9 +27,9 @@ struct backend_settings {
     char *bucket;   /* or container */
     char *prefix;   /* of all names in it; several gateways may share a bucket */
     enum backend_credentials credentials_from;
-    char *credentials; /* the file, the prefix of variables, or the address of the metadata service */
-    char *ca_file;     /* PEM; NULL: the system's */
-    char *proxy;       /* "http://HOST:PORT" */
+    char *credentials;    /* the file, the prefix of variables, or the address of the metadata service */
+    char *ca_file;        /* PEM; NULL: the system's */
+    char *proxy;          /* "http://HOST:PORT" */
     int64_t timeout_ms;   /* of one operation with all its attempts; 0: 60 s */
     unsigned connections; /* a loop; 0: 64 */
 

@@ -5,11 +5,11 @@
 #include "base/err.h"
 #include "remote_private.h"
 
-#define HEAD_MAX    65536 /* bytes of an answer's head */
-#define DROP_MAX    65536 /* bytes of a body that nobody wants, before the connection is given up */
-#define BIG_BODY    65536
-#define BIG_BUFFER  262144L
-#define BUFFER      16384L
+#define HEAD_MAX   65536 /* bytes of an answer's head */
+#define DROP_MAX   65536 /* bytes of a body that nobody wants, before the connection is given up */
+#define BIG_BODY   65536
+#define BIG_BUFFER 262144L
+#define BUFFER     16384L
 
 static void moved(struct attempt *attempt)
 {
@@ -196,7 +196,8 @@ static int set_headers(struct attempt *attempt)
             return ERR_INVALID;
         rc = add_header(attempt, line);
     }
-    return rc != 0 || curl_easy_setopt(attempt->easy, CURLOPT_HTTPHEADER, attempt->headers) == CURLE_OK ? rc : ERR_NOMEM;
+    return rc != 0 || curl_easy_setopt(attempt->easy, CURLOPT_HTTPHEADER, attempt->headers) == CURLE_OK ? rc
+                                                                                                        : ERR_NOMEM;
 }
 
 static CURLcode set_method(struct attempt *attempt)

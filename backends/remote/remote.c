@@ -1,3 +1,4 @@
+#include <libxml/parser.h>
 #include <pthread.h>
 #include <sodium.h>
 #include <stdio.h>
@@ -35,8 +36,8 @@ int remote_endpoint_parse(const char *text, struct remote_endpoint *out)
     const char *base = text + host;
     while (path > 0 && base[path - 1] == '/')
         path--;
-    if (host == 0 || host >= sizeof(out->host) || strspn(text, host_bytes) < host ||
-        path >= sizeof(out->base_path) || strspn(base, path_bytes) < path)
+    if (host == 0 || host >= sizeof(out->host) || strspn(text, host_bytes) < host || path >= sizeof(out->base_path) ||
+        strspn(base, path_bytes) < path)
         return ERR_INVALID;
     memcpy(out->host, text, host);
     memcpy(out->base_path, base, path);
@@ -50,6 +51,7 @@ static int global_rc = ERR_NOMEM;
 
 static void global_init(void)
 {
+    xmlInitParser(); /* before other threads use it */
     if (sodium_init() >= 0 && curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK)
         global_rc = 0;
 }
@@ -110,11 +112,11 @@ struct verdict {
 int remote_judge(int status, bool *retry)
 {
     static const struct verdict verdicts[] = {
-        {401, ERR_DENIED, false},      {403, ERR_DENIED, false},     {404, ERR_NOT_FOUND, false},
-        {408, ERR_UNAVAILABLE, true},  {409, ERR_CONFLICT, true},    {410, ERR_NOT_FOUND, false},
-        {412, ERR_CONFLICT, false},    {413, ERR_TOO_LARGE, false},  {416, ERR_RANGE, false},
-        {429, ERR_UNAVAILABLE, true},  {500, ERR_UNAVAILABLE, true}, {502, ERR_UNAVAILABLE, true},
-        {503, ERR_UNAVAILABLE, true},  {504, ERR_UNAVAILABLE, true}, {507, ERR_NOSPC, false},
+        {401, ERR_DENIED, false},     {403, ERR_DENIED, false},     {404, ERR_NOT_FOUND, false},
+        {408, ERR_UNAVAILABLE, true}, {409, ERR_CONFLICT, true},    {410, ERR_NOT_FOUND, false},
+        {412, ERR_CONFLICT, false},   {413, ERR_TOO_LARGE, false},  {416, ERR_RANGE, false},
+        {429, ERR_UNAVAILABLE, true}, {500, ERR_UNAVAILABLE, true}, {502, ERR_UNAVAILABLE, true},
+        {503, ERR_UNAVAILABLE, true}, {504, ERR_UNAVAILABLE, true}, {507, ERR_NOSPC, false},
     };
     *retry = false;
     for (size_t i = 0; i < sizeof(verdicts) / sizeof(*verdicts); i++) {

@@ -37,7 +37,7 @@ struct remote_options {
     int64_t stall_timeout_ms;   /* 15 s: an attempt that moves no byte for so long has failed */
     unsigned attempts;          /* 5 in all */
     unsigned connections;       /* 64 a loop */
-    int64_t backoff_ms;         /* 100 ms: doubles with every attempt up to 50 times that; a random part of it is waited */
+    int64_t backoff_ms; /* 100 ms: doubles with every attempt up to 50 times that; a random part of it is waited */
 };
 /* ERR_NOMEM, ERR_INVALID (a CA file that cannot be read). Copies the options. */
 int remote_create(const struct remote_options *options, struct remote **out);
@@ -49,18 +49,18 @@ void remote_free(struct remote *remote);
 /* A chosen header of the answer. A value that is longer than there is room counts as absent. */
 #define REMOTE_FIELD_MAX 255
 struct remote_field {
-    const char *name;                 /* set by the caller; any case */
-    size_t length;                    /* 0: absent */
+    const char *name; /* set by the caller; any case */
+    size_t length;    /* 0: absent */
     char value[REMOTE_FIELD_MAX + 1];
 };
 
 #define REMOTE_WORDS_MAX 4096
 struct remote_answer {
-    int status;              /* 0: none came */
-    size_t length;           /* bytes of a 2xx answer's body at dst or in `text`; of HEAD 0 */
-    int64_t content_length;  /* as the header says, -1 without it; for HEAD */
-    struct span words;       /* the body of any other answer, cut at REMOTE_WORDS_MAX; in the request's arena */
-    char why[96];            /* what went wrong below HTTP; "" else */
+    int status;             /* 0: none came */
+    size_t length;          /* bytes of a 2xx answer's body at dst or in `text`; of HEAD 0 */
+    int64_t content_length; /* as the header says, -1 without it; for HEAD */
+    struct span words;      /* the body of any other answer, cut at REMOTE_WORDS_MAX; in the request's arena */
+    char why[96];           /* what went wrong below HTTP; "" else */
 };
 
 struct remote_request {
@@ -76,8 +76,8 @@ struct remote_request {
     /* Called after every answer that is not 2xx (NULL: remote_judge): what it means. */
     int (*judge)(struct remote_request *request, void *arg, bool *retry);
     void *arg;
-    struct arena *arena;    /* lives through the request; a few KiB an attempt */
-    int64_t deadline_ms;    /* as loop_now_ms, for all attempts together */
+    struct arena *arena; /* lives through the request; a few KiB an attempt */
+    int64_t deadline_ms; /* as loop_now_ms, for all attempts together */
     /* Where the body of a 2xx answer goes: one that is longer than `capacity` fails with ERR_IO. Or, when dst is NULL,
      * to the end of *text, up to its cap; NULL: no body is wanted, any is dropped up to a limit. */
     uint8_t *dst;
@@ -85,13 +85,13 @@ struct remote_request {
     struct buf *text;
     struct remote_field *fields;
     size_t field_count;
-    bool once;              /* no second attempt */
+    bool once;                   /* no second attempt */
     struct remote_answer answer; /* of the last attempt */
 };
 
 /* 0: a 2xx answer came, whole. What remote_judge tells of others; ERR_IO (broken, too long, cut), ERR_UNAVAILABLE (not
- * reached, overloaded), ERR_TIMEOUT, ERR_CANCELED, ERR_NOMEM, and what `prepare` and `judge` return. The bytes at dst are
- * defined after 0 only. Logs nothing: the caller knows what it wanted. */
+ * reached, overloaded), ERR_TIMEOUT, ERR_CANCELED, ERR_NOMEM, and what `prepare` and `judge` return. The bytes at dst
+ * are defined after 0 only. Logs nothing: the caller knows what it wanted. */
 int remote_perform(struct remote *remote, struct remote_request *request) SUSPENDS;
 
 /* What a status means for a store: 404 and 410 ERR_NOT_FOUND; 401 and 403 ERR_DENIED; 416 ERR_RANGE; 409 and 412

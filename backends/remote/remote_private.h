@@ -22,23 +22,23 @@ struct attempt {
     struct fiber *fiber;
     CURL *easy;
     struct curl_slist *headers;
-    size_t sent;        /* bytes of the request's body */
-    size_t dropped;     /* bytes of the answer's body that nobody wants */
-    size_t head;        /* bytes of the answer's head */
-    size_t text_start;  /* of request->text before it */
-    int64_t moved_ms;   /* when bytes moved last */
+    size_t sent;       /* bytes of the request's body */
+    size_t dropped;    /* bytes of the answer's body that nobody wants */
+    size_t head;       /* bytes of the answer's head */
+    size_t text_start; /* of request->text before it */
+    int64_t moved_ms;  /* when bytes moved last */
     int64_t retry_after_ms;
-    bool overflow;      /* the answer was longer than it may be */
-    int failed;         /* what a callback failed with */
+    bool overflow; /* the answer was longer than it may be */
+    int failed;    /* what a callback failed with */
     bool done;
-    CURLcode code;      /* once done */
+    CURLcode code; /* once done */
     char error[CURL_ERROR_SIZE];
 };
 
 /* --- exchange.c --- */
 
-/* Once, whatever comes of it: fills request->answer and `attempt`. What multi_run tells, ERR_NOMEM, ERR_INVALID (a header
- * that is none). */
+/* Once, whatever comes of it: fills request->answer and `attempt`. What multi_run tells, ERR_NOMEM, ERR_INVALID (a
+ * header that is none). */
 int exchange_run(struct remote *remote, struct remote_request *request, struct attempt *attempt) SUSPENDS;
 
 /* --- multi.c --- */

@@ -7,8 +7,8 @@
 #define REMOTE_XML_DEPTH 16
 #define REMOTE_XML_TEXT  4096 /* bytes in one element */
 
-/* `depth` is 1 for the root; names are without their prefix. `text` is what stands in a leaf, entities resolved; empty for
- * others. Returning anything but 0 ends the parse with it. */
+/* `depth` is 1 for the root; names are without their prefix. `text` is what stands in a leaf, entities resolved; empty
+ * for others. Returning anything but 0 ends the parse with it. */
 struct remote_xml_reader {
     void *arg;
     int (*opened)(void *arg, unsigned depth, struct span name); /* may be NULL */

@@ -8,7 +8,7 @@
 #include "base/loop.h"
 #include "s3_private.h"
 
-#define CALL_ARENA (256 << 10)
+#define CALL_ARENA  (256 << 10)
 #define SKEW_MAX_MS (24 * 3600000LL)
 
 /* --- signing --- */
@@ -61,7 +61,8 @@ static void expire_keys(struct call *call)
     s3_keys_expired(call->s3->keys, call->key);
 }
 
-/* The store says that our clock is wrong, and what its own shows. A date that is far off is no reason to sign for it. */
+/* The store says that our clock is wrong, and what its own shows. A date that is far off is no reason to sign for it.
+ */
 static void take_clock(struct call *call)
 {
     int64_t seconds;
@@ -116,7 +117,7 @@ static int judge(struct remote_request *request, void *arg, bool *retry)
 
 int call_begin(struct s3 *s3, const char *what, const char *method, const char *path, struct call *call)
 {
-    *call = (struct call){.s3 = s3, .what = what, .query = (char *)(uintptr_t)""};
+    *call = (struct call){.s3 = s3, .what = what, .query = (char *)(uintptr_t) ""};
     call->fields[CALL_FIELDS - 1].name = "date";
     call->fields[0].name = "";
     struct arena *arena = arena_create(CALL_ARENA);

@@ -27,8 +27,8 @@ struct key_set {
 
 struct s3_keys {
     enum backend_credentials from;
-    char *name;    /* of the backend */
-    char *source;  /* see struct backend_settings */
+    char *name;            /* of the backend */
+    char *source;          /* see struct backend_settings */
     struct remote *remote; /* to the metadata service, or NULL */
     pthread_mutex_t lock;
     struct key_set *set; /* under the lock; NULL before the first answer */
@@ -117,8 +117,8 @@ static int fetch(struct s3_keys *keys, int64_t deadline_ms) SUSPENDS
         return ERR_NOMEM;
     int64_t own_deadline_ms = loop_now_ms() + TIMEOUT_MS;
     int rc = (keys->from == BACKEND_CREDENTIALS_EC2 ? metadata_ec2 : metadata_ecs)(
-        keys->remote, keys->source, own_deadline_ms < deadline_ms ? own_deadline_ms : deadline_ms, secrets,
-        &expires_ms, why, sizeof(why));
+        keys->remote, keys->source, own_deadline_ms < deadline_ms ? own_deadline_ms : deadline_ms, secrets, &expires_ms,
+        why, sizeof(why));
     if (rc == 0 && expires_ms <= clock_wall_ms()) {
         snprintf(why, sizeof(why), "they have expired");
         rc = ERR_EXPIRED;
@@ -209,8 +209,8 @@ int s3_keys_create(const struct backend_settings *settings, struct s3_keys **out
     keys->source = settings->credentials != NULL ? strdup(settings->credentials) : NULL;
     int rc = keys->name == NULL || (settings->credentials != NULL && keys->source == NULL) ? ERR_NOMEM : 0;
     if (rc == 0) {
-        const struct remote_options options = {.name = keys->name, .attempts = 3, .connect_timeout_ms = 2000,
-                                               .stall_timeout_ms = 3000, .connections = 2};
+        const struct remote_options options = {
+            .name = keys->name, .attempts = 3, .connect_timeout_ms = 2000, .stall_timeout_ms = 3000, .connections = 2};
         bool metadata = keys->from == BACKEND_CREDENTIALS_EC2 || keys->from == BACKEND_CREDENTIALS_ECS;
         rc = metadata ? remote_create(&options, &keys->remote) : load(keys);
     }

@@ -1,5 +1,5 @@
-/* The access keys that requests to an S3 store are signed with, and where they come from: a file, the environment, or the
- * metadata service of EC2 or ECS, which gives them for some hours. */
+/* The access keys that requests to an S3 store are signed with, and where they come from: a file, the environment, or
+ * the metadata service of EC2 or ECS, which gives them for some hours. */
 #ifndef ARCA_BACKENDS_S3_KEYS_H
 #define ARCA_BACKENDS_S3_KEYS_H
 
@@ -20,8 +20,8 @@ struct s3_keys;
 int s3_keys_create(const struct backend_settings *settings, struct s3_keys **out);
 void s3_keys_free(struct s3_keys *keys); /* NULL is fine */
 
-/* The set to sign with now, with a reference. Keys of a metadata service are renewed some minutes before they expire, by
- * one request while others go on with the old. ERR_UNAVAILABLE (the service gives none; logged), ERR_TIMEOUT,
+/* The set to sign with now, with a reference. Keys of a metadata service are renewed some minutes before they expire,
+ * by one request while others go on with the old. ERR_UNAVAILABLE (the service gives none; logged), ERR_TIMEOUT,
  * ERR_CANCELED, ERR_NOMEM. */
 int s3_keys_get(struct s3_keys *keys, int64_t deadline_ms, const struct s3_key **out) SUSPENDS;
 void s3_keys_put(const struct s3_key *key); /* NULL is fine */

@@ -1,4 +1,5 @@
-/* Listing by ListObjectsV2. The cursor is the last key, for start-after: continuation tokens are longer than a cursor. */
+/* Listing by ListObjectsV2. The cursor is the last key, for start-after: continuation tokens are longer than a cursor.
+ */
 #include <string.h>
 #include "backends/remote/xml.h"
 #include "base/err.h"
@@ -9,8 +10,8 @@
 #define PAGE_MAX (4u << 20) /* bytes of XML: 1000 keys have half a MiB */
 #define KEY_MAX  1024
 
-/* A key that is not ours may be longer than a cursor. Behind its beginning and this, the highest character, none of ours is
- * skipped: they are shorter. */
+/* A key that is not ours may be longer than a cursor. Behind its beginning and this, the highest character, none of
+ * ours is skipped: they are shorter. */
 static const char HIGHEST[] = "\xf4\x8f\xbf\xbf";
 
 struct page {

@@ -30,7 +30,8 @@ static void wipe(json_t *document)
 {
     const char *name;
     json_t *value;
-    json_object_foreach(document, name, value) {
+    json_object_foreach(document, name, value)
+    {
         if (json_is_string(value))
             sodium_memzero((char *)(uintptr_t)json_string_value(value), json_string_length(value));
     }

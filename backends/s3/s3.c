@@ -147,8 +147,8 @@ static int get_nothing(struct call *call, uint64_t offset) SUSPENDS
     return size < 0 || (uint64_t)size < offset ? ERR_CORRUPT : 0;
 }
 
-static int s3_get(struct backend *backend, const struct blob_name *name, const struct locator *locator,
-                  uint64_t offset, uint64_t length, uint8_t *dst)
+static int s3_get(struct backend *backend, const struct blob_name *name, const struct locator *locator, uint64_t offset,
+                  uint64_t length, uint8_t *dst)
 {
     struct call call;
     if (locator->length != 0 || offset > INT64_MAX || length > INT64_MAX - offset)
@@ -247,8 +247,7 @@ static int check(const struct backend_settings *settings, struct remote_endpoint
     return 0;
 }
 
-static int copy_settings(struct s3 *s3, const struct backend_settings *settings,
-                         const struct remote_endpoint *endpoint)
+static int copy_settings(struct s3 *s3, const struct backend_settings *settings, const struct remote_endpoint *endpoint)
 {
     const char *region = settings->region != NULL ? settings->region : "us-east-1";
     s3->tls = endpoint->tls;

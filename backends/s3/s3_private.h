@@ -20,8 +20,8 @@ struct s3 {
     char *region;
     char *storage_class; /* NULL: the bucket's default */
     int64_t timeout_ms;
-    atomic_bool wants_md5;     /* the store does not know x-amz-checksum-crc32c */
-    _Atomic int64_t skew_ms;   /* the store's clock less ours, once it has complained */
+    atomic_bool wants_md5;   /* the store does not know x-amz-checksum-crc32c */
+    _Atomic int64_t skew_ms; /* the store's clock less ours, once it has complained */
 };
 
 /* --- call.c --- */
@@ -36,13 +36,13 @@ struct call {
     struct remote_request request;
     struct remote_field fields[CALL_FIELDS]; /* the last is the date */
     char *path;
-    char *query;      /* encoded, in order; "" for none */
+    char *query; /* encoded, in order; "" for none */
     struct sign_header own[4];
     size_t own_count;
     struct sign_header headers[CALL_HEADERS];
     char timestamp[17];
     const struct s3_key *key;
-    char code[64];    /* of the last error answer: "NoSuchKey" */
+    char code[64]; /* of the last error answer: "NoSuchKey" */
 };
 
 /* `path` follows the bucket. The arena holds both texts and is freed by call_end. ERR_NOMEM. */

@@ -11,7 +11,10 @@ static const struct row {
     size_t member; /* a pointer: NULL when the key is absent */
     unsigned taken, needed;
 } rows[] = {
-#define ROW(member, taken, needed) {#member, offsetof(struct file_backend, member), taken, needed}
+#define ROW(member, taken, needed)                                    \
+    {                                                                 \
+#member, offsetof(struct file_backend, member), taken, needed \
+    }
     ROW(path, DISK, DISK),
     ROW(segment_size, DISK, 0),
     ROW(endpoint, REMOTE, REMOTE),
@@ -80,8 +83,8 @@ static int take_url(struct work *w, const char *name, const char *text, char **o
     else if (strncmp(text, "https://", 8) == 0)
         host = text + 8;
     if (host == NULL || host[0] == '\0' || host[0] == '/' || host[0] == ':' || strspn(text, allowed) != strlen(text))
-        return document_refuse(w->document, name, "must be a URL such as https://s3.eu-central-1.amazonaws.com, not '%s'",
-                               text);
+        return document_refuse(w->document, name,
+                               "must be a URL such as https://s3.eu-central-1.amazonaws.com, not '%s'", text);
     return work_copy(w, text, out);
 }
 
@@ -99,13 +102,13 @@ static int take_credentials(struct work *w, size_t at, const struct file_backend
     if (from->metadata != NULL) {
         if (w->file->backends[at].driver != 1)
             return document_refuse(w->document, key(w, at, "credentials.metadata"), "is for driver s3 only");
-        to->credentials_from = (enum backend_credentials)*from->metadata;
+        to->credentials_from = (enum backend_credentials) * from->metadata;
         return take_url(w, key(w, at, "credentials.endpoint"), from->endpoint, &to->credentials);
     }
     if (from->environment != NULL) {
         to->credentials_from = BACKEND_CREDENTIALS_ENVIRONMENT;
-        return take_text(w, at, "credentials.environment", from->environment,
-                         "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_", &to->credentials);
+        return take_text(w, at, "credentials.environment", from->environment, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_",
+                         &to->credentials);
     }
     to->credentials_from = BACKEND_CREDENTIALS_FILE; /* config_backend_files looks for it */
     return 0;
@@ -151,14 +154,15 @@ static int take_backend(struct work *w, size_t at)
     if ((rc = work_name(w, key(w, at, "name"), from->name, &to->name)) != 0 ||
         (rc = work_copy(w, config_drivers[from->driver].str, &to->driver)) != 0 || (rc = check_keys(w, at)) != 0 ||
         (from->path != NULL && (rc = work_path(w, from->path, &to->path)) != 0) ||
-        (rc = work_size(w, key(w, at, "segment_size"), from->segment_size, 16 * MIB, 4096 * MIB,
-                        &to->segment_size)) != 0 ||
+        (rc = work_size(w, key(w, at, "segment_size"), from->segment_size, 16 * MIB, 4096 * MIB, &to->segment_size)) !=
+            0 ||
         (from->driver != 0 && (rc = take_remote(w, at, from, to)) != 0) ||
         (rc = take_text(w, at, "jurisdiction", from->jurisdiction,
                         "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-", &to->jurisdiction)) != 0)
         return rc;
     if (to->cost > 9)
-        return document_refuse(w->document, key(w, at, "cost"), "must be from 0 (cheap to read) to 9, not %u", to->cost);
+        return document_refuse(w->document, key(w, at, "cost"), "must be from 0 (cheap to read) to 9, not %u",
+                               to->cost);
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* What the files that turn arca.yaml into struct config share: the work in hand, and how each kind of value is read. All
- * complain with file, line and key, and return ERR_INVALID or ERR_NOMEM. */
+/* What the files that turn arca.yaml into struct config share: the work in hand, and how each kind of value is read.
+ * All complain with file, line and key, and return ERR_INVALID or ERR_NOMEM. */
 #ifndef ARCA_CONFIG_WORK_H
 #define ARCA_CONFIG_WORK_H
 

@@ -75,7 +75,7 @@ static void prefixes_are_apart(void **state)
     struct backend *first = backend;
     struct locator at;
     size_t strangers, found;
-    settings.prefix = (char *)(uintptr_t)"other/gateway";
+    settings.prefix = (char *)(uintptr_t) "other/gateway";
     assert_int_equal(s3_open(&settings, &backend), 0);
     assert_int_equal(blob_put_filled(backend, 3, 10, &at), 0);
     assert_int_equal(blob_check(first, 3, 10, &at), ERR_NOT_FOUND);
@@ -110,7 +110,7 @@ static void refuses(void **state)
     (void)state;
     struct backend_settings no_bucket = minio.settings, no_access = minio.settings;
     char *wrong_key;
-    no_bucket.bucket = (char *)(uintptr_t)"nowhere";
+    no_bucket.bucket = (char *)(uintptr_t) "nowhere";
     refused(&no_bucket, "no such bucket", ERR_UNAVAILABLE);
     assert_true(asprintf(&wrong_key, "%s/wrong", minio.folder) > 0);
     minio_write_file(wrong_key, "access_key_id: minioadmin\nsecret_access_key: wrong\n");

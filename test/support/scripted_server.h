@@ -1,5 +1,5 @@
-/* An HTTP server on a thread of the test: answers the n-th request with the n-th text of a script, and keeps what it was
- * asked. */
+/* An HTTP server on a thread of the test: answers the n-th request with the n-th text of a script, and keeps what it
+ * was asked. */
 #ifndef ARCA_TEST_SCRIPTED_SERVER_H
 #define ARCA_TEST_SCRIPTED_SERVER_H
 
@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define SCRIPT_CONNECTIONS 64
-#define SCRIPT_REQUESTS    64   /* whose heads are kept */
+#define SCRIPT_REQUESTS    64 /* whose heads are kept */
 #define SCRIPT_REQUEST     65536
 
 /* Answers with a special meaning. */
@@ -31,7 +31,7 @@ struct scripted {
     char url[64];
     pthread_t thread;
     atomic_bool stop;
-    SSL_CTX *tls; /* NULL: plain */
+    SSL_CTX *tls;              /* NULL: plain */
     const char *const *script; /* the last is repeated */
     size_t script_length;
     atomic_uint requests, connections;
@@ -92,8 +92,8 @@ static inline void scripted_answer(struct scripted *server, struct scripted_conn
         const char *answer = server->script[number < server->script_length ? number : server->script_length - 1];
         if (strcmp(answer, SCRIPT_HANG) == 0)
             continue;
-        if (strcmp(answer, SCRIPT_CLOSE) == 0 ||
-            !scripted_send(connection, answer) || strstr(answer, "Connection: close") != NULL)
+        if (strcmp(answer, SCRIPT_CLOSE) == 0 || !scripted_send(connection, answer) ||
+            strstr(answer, "Connection: close") != NULL)
             scripted_close(connection);
     }
 }
@@ -103,7 +103,8 @@ static inline void scripted_read(struct scripted *server, struct scripted_connec
     do {
         char *at = connection->text + connection->used;
         size_t room = SCRIPT_REQUEST - connection->used;
-        ssize_t n = connection->tls != NULL ? SSL_read(connection->tls, at, (int)room) : recv(connection->fd, at, room, 0);
+        ssize_t n =
+            connection->tls != NULL ? SSL_read(connection->tls, at, (int)room) : recv(connection->fd, at, room, 0);
         if (n <= 0) {
             scripted_close(connection);
             return;
@@ -154,7 +155,8 @@ static inline void *scripted_run(void *arg)
 }
 
 /* `tls` is taken over; NULL: plain. */
-static inline void scripted_start_tls(struct scripted *server, const char *const *script, size_t script_length, SSL_CTX *tls)
+static inline void scripted_start_tls(struct scripted *server, const char *const *script, size_t script_length,
+                                      SSL_CTX *tls)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof(address);
@@ -169,7 +171,8 @@ static inline void scripted_start_tls(struct scripted *server, const char *const
         pthread_create(&server->thread, NULL, scripted_run, server) != 0)
         abort();
     server->port = ntohs(address.sin_port);
-    snprintf(server->url, sizeof(server->url), "%s:%u", tls != NULL ? "https://localhost" : "http://127.0.0.1", server->port);
+    snprintf(server->url, sizeof(server->url), "%s:%u", tls != NULL ? "https://localhost" : "http://127.0.0.1",
+             server->port);
 }
 
 static inline void scripted_start(struct scripted *server, const char *const *script, size_t script_length)

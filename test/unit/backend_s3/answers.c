@@ -25,10 +25,10 @@ static void begin(const char *const *script, size_t length, struct backend_setti
     assert_int_equal(fchmod(fileno(file), 0600), 0);
     fclose(file);
     scripted_start(&server, script, length);
-    settings.name = (char *)(uintptr_t)"s";
-    settings.driver = (char *)(uintptr_t)"s3";
+    settings.name = (char *)(uintptr_t) "s";
+    settings.driver = (char *)(uintptr_t) "s3";
     settings.endpoint = settings.endpoint != NULL ? settings.endpoint : server.url;
-    settings.bucket = (char *)(uintptr_t)"blobs";
+    settings.bucket = (char *)(uintptr_t) "blobs";
     settings.credentials_from = BACKEND_CREDENTIALS_FILE;
     settings.credentials = key_file;
     settings.timeout_ms = 10000;
@@ -47,7 +47,8 @@ static void end(void)
 static char *answer(const char *status, const char *headers, const char *body)
 {
     char *text;
-    assert_true(asprintf(&text, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s", status, strlen(body), headers, body) > 0);
+    assert_true(asprintf(&text, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n%s\r\n%s", status, strlen(body), headers, body) >
+                0);
     return text;
 }
 
@@ -64,8 +65,9 @@ static void signs(void **state)
     static const char *const script[] = {
         "HTTP/1.1 200 OK\r\nx-amz-checksum-crc32c: OIX0FA==\r\nContent-Length: 0\r\n\r\n"};
     begin(script, COUNT(script),
-          (struct backend_settings){.prefix = (char *)(uintptr_t)"arca/1", .region = (char *)(uintptr_t)"eu-central-1",
-                                    .storage_class = (char *)(uintptr_t)"STANDARD_IA"});
+          (struct backend_settings){.prefix = (char *)(uintptr_t) "arca/1",
+                                    .region = (char *)(uintptr_t) "eu-central-1",
+                                    .storage_class = (char *)(uintptr_t) "STANDARD_IA"});
     struct locator at;
     blob_put(backend, 7, "x", 1, &at);
     assert_true(asked(0, "PUT /blobs/arca/1/00/7465737400000000070000000000000000000000 HTTP/1.1\r\n"));
@@ -84,9 +86,12 @@ static void addresses_a_host(void **state)
     begin(script, COUNT(script), (struct backend_settings){0});
     backend->ops->close(backend);
     assert_true(asprintf(&endpoint, "http://localhost:%u", server.port) > 0);
-    struct backend_settings settings = {.name = (char *)(uintptr_t)"s", .endpoint = endpoint,
-                                        .bucket = (char *)(uintptr_t)"blobs", .virtual_host = 1,
-                                        .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = key_file};
+    struct backend_settings settings = {.name = (char *)(uintptr_t) "s",
+                                        .endpoint = endpoint,
+                                        .bucket = (char *)(uintptr_t) "blobs",
+                                        .virtual_host = 1,
+                                        .credentials_from = BACKEND_CREDENTIALS_FILE,
+                                        .credentials = key_file};
     struct backend_health health;
     assert_int_equal(s3_open(&settings, &backend), 0);
     assert_int_equal(blob_probe(backend, &health), 0); /* blobs.localhost is this machine */
@@ -98,7 +103,8 @@ static void addresses_a_host(void **state)
     end();
 }
 
-/* The store that does not know the CRC has verified nothing: the blob goes again, and all later ones at once with MD5. */
+/* The store that does not know the CRC has verified nothing: the blob goes again, and all later ones at once with MD5.
+ */
 static void falls_back_to_md5(void **state)
 {
     (void)state;
@@ -171,14 +177,10 @@ static void codes(void **state)
         int rc;
         unsigned requests;
     } rows[] = {
-        {"400 Bad Request", "RequestTimeout", 0, 2},
-        {"400 Bad Request", "BadDigest", 0, 2},
-        {"400 Bad Request", "ExpiredToken", 0, 2},
-        {"400 Bad Request", "InvalidArgument", ERR_IO, 1},
-        {"403 Forbidden", "QuotaExceeded", ERR_NOSPC, 1},
-        {"403 Forbidden", "AccessDenied", ERR_DENIED, 1},
-        {"507 Full", "XMinioStorageFull", ERR_NOSPC, 1},
-        {"503 Busy", "SlowDown", 0, 2},
+        {"400 Bad Request", "RequestTimeout", 0, 2},      {"400 Bad Request", "BadDigest", 0, 2},
+        {"400 Bad Request", "ExpiredToken", 0, 2},        {"400 Bad Request", "InvalidArgument", ERR_IO, 1},
+        {"403 Forbidden", "QuotaExceeded", ERR_NOSPC, 1}, {"403 Forbidden", "AccessDenied", ERR_DENIED, 1},
+        {"507 Full", "XMinioStorageFull", ERR_NOSPC, 1},  {"503 Busy", "SlowDown", 0, 2},
     };
     for (size_t i = 0; i < COUNT(rows); i++) {
         char body[100];
@@ -235,7 +237,7 @@ static int list(const char *body, struct blob_cursor *cursor, size_t *count)
     static struct blob_batch batch;
     char *text = answer("200 OK", "", body);
     const char *const script[] = {text};
-    begin(script, COUNT(script), (struct backend_settings){.prefix = (char *)(uintptr_t)"arca"});
+    begin(script, COUNT(script), (struct backend_settings){.prefix = (char *)(uintptr_t) "arca"});
     struct blob_op op = {.backend = backend, .cursor = cursor, .batch = &batch};
     on_fiber(blob_run_list, &op);
     *count = batch.count;
@@ -254,11 +256,13 @@ static void lists(void **state)
                           "<Contents><Key>" OURS("01") "</Key><Size>7</Size></Contents></ListBucketResult>",
                           &cursor, &count),
                      ERR_IO); /* '7' < 'f': out of order */
-    assert_int_equal(list("<ListBucketResult xmlns='x'><IsTruncated>true</IsTruncated>"
-                          "<Contents><Key>" OURS("01") "</Key><Size>7</Size></Contents>"
-                          "<Contents><Key>arca%2F00%2Fforeign+%C3%BC</Key><Size>5</Size></Contents></ListBucketResult>",
-                          &cursor, &count),
-                     0);
+    assert_int_equal(
+        list("<ListBucketResult xmlns='x'><IsTruncated>true</IsTruncated>"
+             "<Contents><Key>" OURS(
+                 "01") "</Key><Size>7</Size></Contents>"
+                       "<Contents><Key>arca%2F00%2Fforeign+%C3%BC</Key><Size>5</Size></Contents></ListBucketResult>",
+             &cursor, &count),
+        0);
     assert_int_equal(count, 1);
     assert_false(cursor.end);
     assert_true(asked(0, "GET /blobs?encoding-type=url&list-type=2&max-keys=1000&prefix=arca%2F HTTP/1.1\r\n"));
@@ -280,7 +284,8 @@ static void steps_over_long_keys(void **state)
     key[250] = (char)0xc3, key[251] = (char)0xbc; /* a character across the cut */
     snprintf(body, sizeof(body),
              "<ListBucketResult><IsTruncated>true</IsTruncated><Contents><Key>%s</Key><Size>1</Size></Contents>"
-             "</ListBucketResult>", key);
+             "</ListBucketResult>",
+             key);
     assert_int_equal(list(body, &cursor, &count), 0);
     assert_true(text_is_utf8(span_of(cursor.bytes, cursor.length)));
     assert_true(span_cmp(span_of(cursor.bytes, cursor.length), span_str(key)) > 0);
@@ -314,14 +319,15 @@ static void listings_that_are_none(void **state)
 static void settings_that_are_wrong(void **state)
 {
     (void)state;
-    const struct backend_settings right = {.name = (char *)(uintptr_t)"s", .endpoint = (char *)(uintptr_t)"http://h",
-                                           .bucket = (char *)(uintptr_t)"blobs",
+    const struct backend_settings right = {.name = (char *)(uintptr_t) "s",
+                                           .endpoint = (char *)(uintptr_t) "http://h",
+                                           .bucket = (char *)(uintptr_t) "blobs",
                                            .credentials_from = BACKEND_CREDENTIALS_EC2};
     struct backend_settings wrong[] = {right, right, right, right, right};
     wrong[0].endpoint = NULL;
-    wrong[1].endpoint = (char *)(uintptr_t)"h";
-    wrong[2].bucket = (char *)(uintptr_t)"../x";
-    wrong[3].prefix = (char *)(uintptr_t)"a/../b";
+    wrong[1].endpoint = (char *)(uintptr_t) "h";
+    wrong[2].bucket = (char *)(uintptr_t) "../x";
+    wrong[3].prefix = (char *)(uintptr_t) "a/../b";
     wrong[4].credentials_from = BACKEND_CREDENTIALS_NONE;
     for (size_t i = 0; i < COUNT(wrong); i++)
         assert_int_equal(s3_open(&wrong[i], &backend), ERR_INVALID);

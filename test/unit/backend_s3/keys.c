@@ -64,8 +64,7 @@ static char *write_file(const char *text)
 static int create_from_file(const char *text, struct s3_keys **out)
 {
     char *path = write_file(text);
-    struct backend_settings settings = {
-        .name = "s", .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = path};
+    struct backend_settings settings = {.name = "s", .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = path};
     int rc = s3_keys_create(&settings, out);
     free(path);
     return rc;
@@ -76,7 +75,8 @@ static void file(void **state)
     (void)state;
     struct s3_keys *keys;
     const struct s3_key *key, *renewed;
-    assert_int_equal(create_from_file("# of the store\r\naccess_key_id: AK\r\nsecret_access_key: \"s:e#c\"\r\n", &keys), 0);
+    assert_int_equal(create_from_file("# of the store\r\naccess_key_id: AK\r\nsecret_access_key: \"s:e#c\"\r\n", &keys),
+                     0);
     assert_int_equal(get_key(keys, &key), 0);
     assert_string_equal(key->access_key, "AK");
     assert_string_equal(key->secret_key, "s:e#c");
@@ -109,7 +109,7 @@ static void files_that_are_none(void **state)
     for (size_t i = 0; i < COUNT(texts); i++)
         assert_int_equal(create_from_file(texts[i], &keys), ERR_INVALID);
     struct backend_settings settings = {
-        .name = "s", .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = (char *)(uintptr_t)"/nowhere/keys"};
+        .name = "s", .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = (char *)(uintptr_t) "/nowhere/keys"};
     assert_int_equal(s3_keys_create(&settings, &keys), ERR_NOT_FOUND);
 }
 
@@ -118,7 +118,7 @@ static void environment(void **state)
     (void)state;
     struct backend_settings settings = {.name = "s",
                                         .credentials_from = BACKEND_CREDENTIALS_ENVIRONMENT,
-                                        .credentials = (char *)(uintptr_t)"ARCA_UNIT"};
+                                        .credentials = (char *)(uintptr_t) "ARCA_UNIT"};
     struct s3_keys *keys;
     const struct s3_key *key;
     setenv("ARCA_UNIT_ACCESS_KEY_ID", "AK", 1);
@@ -276,7 +276,12 @@ static void documents(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", "[]", "null", "{}", "{\"AccessKeyId\": \"a\"}", "{\"AccessKeyId\": \"a\", \"SecretAccessKey\": 5}",
+        "",
+        "[]",
+        "null",
+        "{}",
+        "{\"AccessKeyId\": \"a\"}",
+        "{\"AccessKeyId\": \"a\", \"SecretAccessKey\": 5}",
         "{\"AccessKeyId\": \"a\\n\", \"SecretAccessKey\": \"s\"}",
         "{\"AccessKeyId\": \"a\", \"SecretAccessKey\": \"s\", \"Expiration\": \"soon\"}",
         "{\"AccessKeyId\": \"a\", \"AccessKeyId\": \"b\", \"SecretAccessKey\": \"s\"}",

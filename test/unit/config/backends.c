@@ -81,7 +81,8 @@ static void remote_stores(void **state)
         "    jurisdiction: eu\n"
         "    cost: 3\n"
         "  - {name: two, driver: s3, endpoint: 'http://h:9000', bucket: b-1, credentials: {environment: MINIO}}\n"
-        "  - {name: three, driver: s3, endpoint: 'http://h:9000', bucket: b-1, prefix: x, credentials: {metadata: ec2}}\n"
+        "  - {name: three, driver: s3, endpoint: 'http://h:9000', bucket: b-1, prefix: x, credentials: {metadata: "
+        "ec2}}\n"
         "  - name: four\n"
         "    driver: azure\n"
         "    endpoint: https://arca.blob.core.windows.net\n"
@@ -140,9 +141,10 @@ static const struct wrong {
 } wrongs[] = {
     {"{name: one, driver: disk}", "7: backends[0].path:", "is missing; driver disk needs it"},
     {"{name: one, driver: disk, path: a, bucket: b}", "7: backends[0].bucket:", "means nothing to driver disk"},
-    {"{name: one, driver: s3, bucket: blobs, credentials: {file: minio.keys}}", "7: backends[0].endpoint:", "is missing"},
-    {"{name: one, driver: s3, endpoint: 'http://h', credentials: {file: minio.keys}}", "7: backends[0].bucket:",
-     "is missing"},
+    {"{name: one, driver: s3, bucket: blobs, credentials: {file: minio.keys}}",
+     "7: backends[0].endpoint:", "is missing"},
+    {"{name: one, driver: s3, endpoint: 'http://h', credentials: {file: minio.keys}}",
+     "7: backends[0].bucket:", "is missing"},
     {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs}", "7: backends[0].credentials:", "is missing"},
     {S3 ", path: a}", "7: backends[0].path:", "means nothing to driver s3"},
     {S3 ", account: a}", "7: backends[0].account:", "means nothing to driver s3"},
@@ -151,22 +153,23 @@ static const struct wrong {
     {S3 ", connections: 0}", "7: backends[0].connections:", "must be from 1"},
     {S3 ", timeout: 5}", "7: backends[0].timeout:", "must be a duration"},
     {S3 ", cost: 10}", "7: backends[0].cost:", "must be from 0"},
-    {S3 ", jurisdiction: EU}", "7: backends[0].jurisdiction:", "may have"},
+    {S3 ", jurisdiction: E_U}", "7: backends[0].jurisdiction:", "may have"},
     {S3 ", ca_file: nowhere.pem}", "7: backends[0].ca_file:", "cannot be read"},
     {S3 ", proxy: proxy}", "7: backends[0].proxy:", "must be a URL"},
-    {"{name: one, driver: s3, endpoint: h, bucket: blobs, credentials: {file: minio.keys}}", "7: backends[0].endpoint:",
-     "must be a URL"},
+    {"{name: one, driver: s3, endpoint: h, bucket: blobs, credentials: {file: minio.keys}}",
+     "7: backends[0].endpoint:", "must be a URL"},
     {"{name: one, driver: s3, endpoint: 'http://h', bucket: Blobs, credentials: {file: minio.keys}}",
      "7: backends[0].bucket:", "may have"},
     {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {file: nokeys}}",
      "7: backends[0].credentials.file:", "cannot be read"},
-    {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {}}", "7: backends[0].credentials:",
-     "exactly one of"},
+    {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {}}",
+     "7: backends[0].credentials:", "exactly one of"},
     {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {file: minio.keys, environment: A}}",
      "7: backends[0].credentials:", "exactly one of"},
     {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {environment: a}}",
      "7: backends[0].credentials.environment:", "may have"},
-    {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {file: minio.keys, endpoint: 'http://m'}}",
+    {"{name: one, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {file: minio.keys, endpoint: "
+     "'http://m'}}",
      "7: backends[0].credentials.endpoint:", "metadata"},
     {"{name: one, driver: azure, endpoint: 'http://h', account: a, container: c, credentials: {metadata: ec2}}",
      "7: backends[0].credentials.metadata:", "s3 only"},

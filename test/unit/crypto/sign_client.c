@@ -20,10 +20,11 @@ static void check(const struct sign_request *request, const char *names, const c
     struct arena *arena = arena_create(65536);
     struct span value;
     assert_int_equal(sign_authorization(request, &client, arena, &value), 0);
-    char *expected = arena_printf(arena,
-                                  "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
-                                  "SignedHeaders=%s, Signature=%s",
-                                  names, signature);
+    char *expected =
+        arena_printf(arena,
+                     "AWS4-HMAC-SHA256 Credential=AKIAIOSFODNN7EXAMPLE/20130524/us-east-1/s3/aws4_request, "
+                     "SignedHeaders=%s, Signature=%s",
+                     names, signature);
     assert_int_equal(value.len, strlen(expected));
     assert_memory_equal(value.ptr, expected, value.len);
     arena_free(arena);
@@ -61,8 +62,7 @@ static void list_objects(void **state)
                                  .headers = headers,
                                  .header_count = 3,
                                  .payload_hash = SPAN_LITERAL(EMPTY)},
-          "host;x-amz-content-sha256;x-amz-date",
-          "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
+          "host;x-amz-content-sha256;x-amz-date", "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
 }
 
 static void names_stand_once(void **state)
@@ -73,7 +73,9 @@ static void names_stand_once(void **state)
     struct span value;
     for (size_t i = 0; i < SIGN_CLIENT_HEADERS + 1; i++)
         headers[i] = (struct sign_header){i % 2 ? SPAN_LITERAL("X-Same") : SPAN_LITERAL("x-same"), SPAN_LITERAL("v")};
-    struct sign_request request = {.method = SPAN_LITERAL("GET"), .headers = headers, .header_count = SIGN_CLIENT_HEADERS,
+    struct sign_request request = {.method = SPAN_LITERAL("GET"),
+                                   .headers = headers,
+                                   .header_count = SIGN_CLIENT_HEADERS,
                                    .payload_hash = SPAN_LITERAL("UNSIGNED-PAYLOAD")};
     assert_int_equal(sign_authorization(&request, &client, arena, &value), 0);
     assert_true(span_find(value, SPAN_LITERAL("SignedHeaders=x-same,")) > 0);

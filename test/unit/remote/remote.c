@@ -10,8 +10,8 @@
 #include "scripted_server.h"
 
 #define EMPTY(status) "HTTP/1.1 " status "\r\nContent-Length: 0\r\n\r\n"
-#define HELLO      "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Word: heard\r\n\r\nhello"
-#define COUNT(a)   (sizeof(a) / sizeof(*(a)))
+#define HELLO         "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nX-Word: heard\r\n\r\nhello"
+#define COUNT(a)      (sizeof(a) / sizeof(*(a)))
 
 static struct scripted server;
 static struct remote *remote;
@@ -88,9 +88,10 @@ static void sends(void **state)
     (void)state;
     static const char *const script[] = {EMPTY("200 OK")};
     static uint8_t body[30000];
-    const struct sign_header headers[] = {{SPAN_LITERAL("X-One"), SPAN_LITERAL("1")}, {SPAN_LITERAL("X-None"), SPAN_NONE}};
-    struct job put = {.request = {.method = "PUT", .body = span_of(body, sizeof(body)), .headers = headers,
-                                  .header_count = 2}};
+    const struct sign_header headers[] = {{SPAN_LITERAL("X-One"), SPAN_LITERAL("1")},
+                                          {SPAN_LITERAL("X-None"), SPAN_NONE}};
+    struct job put = {
+        .request = {.method = "PUT", .body = span_of(body, sizeof(body)), .headers = headers, .header_count = 2}};
     struct job empty = {.request = {.method = "PUT"}};
     struct job remove_ = {.request = {.method = "DELETE"}};
     begin(script, COUNT(script), (struct remote_options){0});

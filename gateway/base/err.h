@@ -15,6 +15,7 @@
     X(LOCKED, "in use by another process")                                                                            \
     X(BUSY, "too much work in progress")                                                                              \
     X(UNAVAILABLE, "not enough storage backends reachable")                                                           \
+    X(DOWN, "the backend is known to be down and was not asked")                                                      \
     X(CLOSED, "the peer closed the connection")                                                                       \
     X(BUG, "internal error")                                                                                          \
     /* any input */                                                                                                   \

@@ -282,12 +282,17 @@ static const struct {
     [METRICS_HEDGES_WON] = {"arca_backend_hedges_won_total", "Those that the other backend answered first"},
 };
 
+static uint64_t outcome_total(unsigned backend, size_t op, size_t outcome)
+{
+    return total(offsetof(struct shard, backends) + backend * sizeof(struct backend_counts) +
+                 offsetof(struct backend_counts, outcomes) + (op * OUTCOMES + outcome) * sizeof(counter));
+}
+
 static void render_outcomes(struct buf *out, unsigned backend)
 {
-    size_t base = offsetof(struct shard, backends) + backend * sizeof(struct backend_counts);
     for (size_t op = 0; op < METRICS_BACKEND_OPS; op++) {
         for (size_t i = 0; i < OUTCOMES; i++) {
-            uint64_t n = total(base + offsetof(struct backend_counts, outcomes) + (op * OUTCOMES + i) * sizeof(counter));
+            uint64_t n = outcome_total(backend, op, i);
             if (n == 0)
                 continue;
             const char *outcome = i == OUTCOMES - 1 ? "other" : outcomes[i] == 0 ? "ok" : err_name(outcomes[i]);
@@ -302,6 +307,11 @@ static void render_backend_seconds(struct buf *out, unsigned backend)
     size_t base = offsetof(struct shard, backends) + backend * sizeof(struct backend_counts);
     for (size_t op = 0; op < METRICS_BACKEND_OPS; op++) {
         char label[128];
+        uint64_t n = 0;
+        for (size_t i = 0; i < OUTCOMES; i++)
+            n += outcome_total(backend, op, i);
+        if (n == 0)
+            continue;
         snprintf(label, sizeof(label), "backend=\"%s\",operation=\"%s\",", backends[backend].name, backend_ops[op]);
         render_histogram(out, "arca_backend_seconds", label,
                          base + offsetof(struct backend_counts, seconds) + op * sizeof(struct histogram));

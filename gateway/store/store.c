@@ -193,7 +193,7 @@ int store_put_extent(struct store *store, struct span placement, const uint8_t b
         struct locator locator;
         int rc = backend->ops->put(backend, &name, data, &locator);
         if (rc != 0) {
-            if (rc != ERR_CANCELED)
+            if (rc != ERR_CANCELED && rc != ERR_DOWN)
                 log_warn("store_put", "backend %s: %s", backend->name, err_text(rc));
             return fanout_error(rc);
         }
@@ -335,7 +335,8 @@ static void note_tried(struct extent_read *read, int i, int rc)
     *read->tried |= (uint32_t)1 << i;
     if (rc == 0)
         return;
-    if (find_member(read->store, read->replicas[i]->backend) != NULL) /* else resolve told it */
+    /* That it is down was told once, and resolve tells what it does not find. */
+    if (rc != ERR_DOWN && find_member(read->store, read->replicas[i]->backend) != NULL)
         log_warn("store_get", "backend %s: %s", read->replicas[i]->backend, err_text(rc));
     if (read->count > 1 && (rc == ERR_CORRUPT || rc == ERR_NOT_FOUND))
         store_suspect(read->store, read->replicas[i], read->name.bytes, replica_extent(&read->name));

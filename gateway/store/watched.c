@@ -73,7 +73,7 @@ static int watched_put(struct backend *backend, const struct blob_name *name, st
     struct watched *watched = watched_of(backend);
     uint64_t began_ns;
     if (!begin(watched, HEALTH_PUT, &began_ns))
-        return ERR_UNAVAILABLE;
+        return ERR_DOWN;
     int rc = watched->inner->ops->put(watched->inner, name, data, out);
     return end(watched, HEALTH_PUT, rc, began_ns);
 }
@@ -84,7 +84,7 @@ static int watched_get(struct backend *backend, const struct blob_name *name, co
     struct watched *watched = watched_of(backend);
     uint64_t began_ns;
     if (!begin(watched, HEALTH_GET, &began_ns))
-        return ERR_UNAVAILABLE;
+        return ERR_DOWN;
     int rc = watched->inner->ops->get(watched->inner, name, locator, offset, length, dst);
     return end(watched, HEALTH_GET, rc, began_ns);
 }
@@ -95,7 +95,7 @@ static int watched_remove(struct backend *backend, const struct blob_name *name,
     struct watched *watched = watched_of(backend);
     uint64_t began_ns;
     if (!begin(watched, HEALTH_REMOVE, &began_ns))
-        return ERR_UNAVAILABLE;
+        return ERR_DOWN;
     int rc = watched->inner->ops->remove(watched->inner, name, locator);
     return end(watched, HEALTH_REMOVE, rc, began_ns);
 }
@@ -105,7 +105,7 @@ static int watched_list(struct backend *backend, struct blob_cursor *cursor, str
     struct watched *watched = watched_of(backend);
     uint64_t began_ns;
     if (!begin(watched, HEALTH_LIST, &began_ns))
-        return ERR_UNAVAILABLE;
+        return ERR_DOWN;
     int rc = watched->inner->ops->list(watched->inner, cursor, out);
     return end(watched, HEALTH_LIST, rc, began_ns);
 }

@@ -7,7 +7,7 @@
 #include "base/metrics.h"
 #include "store/health.h"
 
-/* Takes `inner` over; closing the one closes the other. Operations give ERR_UNAVAILABLE at once while it is down.
+/* Takes `inner` over; closing the one closes the other. Operations give ERR_DOWN at once while it is down.
  * ERR_NOMEM: `inner` is still the caller's. */
 int watched_create(struct backend *inner, struct backend **out);
 

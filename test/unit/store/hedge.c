@@ -326,8 +326,8 @@ static void down(void *arg)
     fakes[0].rc = ERR_IO;
     for (int i = 0; i < HEALTH_IN_ROW; i++)
         assert_int_equal(backend->ops->get(backend, &name, &locator, 7, 1, dst), ERR_IO);
-    assert_int_equal(backend->ops->get(backend, &name, &locator, 7, 1, dst), ERR_UNAVAILABLE);
-    assert_int_equal(backend->ops->put(backend, &name, NULL, &locator), ERR_UNAVAILABLE);
+    assert_int_equal(backend->ops->get(backend, &name, &locator, 7, 1, dst), ERR_DOWN);
+    assert_int_equal(backend->ops->put(backend, &name, NULL, &locator), ERR_DOWN);
     assert_int_equal(fakes[0].asked, HEALTH_IN_ROW);
     fakes[0].rc = 0;
     watched_probe(backend);

@@ -85,8 +85,8 @@ static int perform_get(struct azure_call *call, uint64_t offset, uint64_t length
         return rc;
     rc = check_range(call, offset, length);
     if (rc != 0)
-        log_warn("azure_answer", "backend %s: %s: asked for %" PRIu64 " bytes at %" PRIu64 ", got status %d, %zu bytes, "
-                 "'%s'", call->azure->backend.name, call->key, length, offset, call->request.answer.status,
+        log_warn("azure_answer", "backend %s: %s: asked for %" PRIu64 " bytes at %" PRIu64 ", got status %d, "
+                 "%zu bytes, '%s'", call->azure->backend.name, call->key, length, offset, call->request.answer.status,
                  call->request.answer.length, call->fields[AZURE_FIELD_RANGE].value);
     return rc;
 }

@@ -105,8 +105,8 @@ static void begin_list(struct job *job, S3RequestContext *context)
         page->ended = page->truncated = page->crowded = false;
         page->last.length = 0;
     }
-    S3_list_bucket(&job->libs3->bucket, length > 0 ? prefix : NULL, job->key, NULL, page != NULL ? BLOB_BATCH : 1, context,
-                   &handler, job);
+    S3_list_bucket(&job->libs3->bucket, length > 0 ? prefix : NULL, job->key, NULL, page != NULL ? BLOB_BATCH : 1,
+                   context, &handler, job);
 }
 
 void request_begin(struct job *job, S3RequestContext *context)

@@ -39,8 +39,11 @@ static int mark(struct disk *disk, const struct segment *segment, uint64_t offse
 {
     uint8_t word[8];
     record_dead_encode(segment->number, offset, span, word);
-    if (pwrite(segment->fd, word, sizeof(word), (off_t)(offset + RECORD_DEAD_OFFSET)) == sizeof(word))
+    ssize_t n = pwrite(segment->fd, word, sizeof(word), (off_t)(offset + RECORD_DEAD_OFFSET));
+    if (n == sizeof(word))
         return 0;
+    if (n < 0 && (errno == ENOSPC || errno == EDQUOT)) /* a file system that writes no block in place: btrfs */
+        return ERR_NOSPC;
     disk_fail(disk, "mark of a removed record", errno);
     return ERR_IO;
 }

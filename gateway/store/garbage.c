@@ -235,19 +235,18 @@ bool garbage_swept(const struct garbage *garbage, const struct backend *backend)
 
 /* --- the fiber --- */
 
+/* Its steps do not wait for each other: a backend that is down holds up what is on it, and nothing else. The first error. */
 static int cycle(struct garbage *garbage) SUSPENDS
 {
-    int rc = 0;
+    int rc = garbage->scanned ? 0 : scan_orphans(garbage), collected = 0, forgot = 0;
     bool more = true;
-    if (!garbage->scanned) {
-        rc = scan_orphans(garbage);
-        garbage->scanned = rc == 0;
-    }
-    while (rc == 0 && more && !stopping(garbage))
-        rc = collect(garbage, &more);
-    if (rc == 0 && !stopping(garbage))
-        rc = forget_uploads(garbage);
-    return rc;
+    garbage->scanned = rc == 0;
+    while (collected == 0 && more && !stopping(garbage))
+        collected = collect(garbage, &more);
+    if (!stopping(garbage))
+        forgot = forget_uploads(garbage);
+    rc = rc != 0 ? rc : collected;
+    return rc != 0 ? rc : forgot;
 }
 
 static void run(void *arg) SUSPENDS

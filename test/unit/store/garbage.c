@@ -29,6 +29,7 @@ static struct row rows[8];
 static size_t collected;
 static bool leases_open;
 static bool fail_apply;
+static const char *backend_name; /* of all replicas */
 static atomic_bool cycled; /* the last step of a cycle was done, or one failed */
 
 static struct row *find_row(struct span id)
@@ -45,7 +46,7 @@ static Arca__Replica **replica_of(struct arena *arena, const struct locator *at)
     Arca__Replica **list = arena_alloc(arena, sizeof(*list));
     list[0] = arena_alloc(arena, sizeof(**list));
     arca__replica__init(list[0]);
-    list[0]->backend = "one";
+    list[0]->backend = (char *)(uintptr_t)backend_name;
     list[0]->locator.data = (uint8_t *)(uintptr_t)at->bytes;
     list[0]->locator.len = at->length;
     return list;
@@ -203,6 +204,7 @@ static int setup(void **state)
     memset(rows, 0, sizeof(rows));
     collected = 0;
     leases_open = fail_apply = false;
+    backend_name = "one";
     return 0;
 }
 
@@ -296,12 +298,24 @@ static void index_refuses(void **state)
     assert_int_equal(collected, 1);
 }
 
+/* Garbage on a backend that is gone stays, and keeps nothing else from being done. */
+static void backend_gone(void **state)
+{
+    (void)state;
+    make_row(0, OWN, 1, true);
+    backend_name = "gone";
+    run_once(); /* until uploads were forgotten */
+    assert_int_equal(collected, 0);
+    assert_int_equal(rows[0].extents, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(collects_garbage, setup, teardown),
         cmocka_unit_test_setup_teardown(removes_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(index_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(backend_gone, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -158,13 +158,24 @@ static unsigned usable_cores(void)
     return count < 1 ? 1 : count > LOOPS_MAX ? LOOPS_MAX : (unsigned)count;
 }
 
+/* A request has a second fiber at most, to store or to read ahead; each of the two has one for every backend when it stores
+ * on several. */
+static unsigned fibers_max(const struct config *config)
+{
+    size_t backends = 0;
+    for (size_t i = 0; i < config->placement_count; i++) {
+        if (config->placements[i].backend_count > 1 && config->placements[i].backend_count > backends)
+            backends = config->placements[i].backend_count;
+    }
+    return (unsigned)(2 + 2 * backends) * config->limits.connections + 64;
+}
+
 static int start_loops(struct daemon *daemon)
 {
     unsigned count = daemon->config->loops > 0 ? daemon->config->loops : usable_cores();
     int rc = 0;
     for (unsigned i = 0; rc == 0 && i < count && i < LOOPS_MAX; i++) {
-        /* A request has a second fiber at most, to store or to read ahead. */
-        struct loop_options options = {.number = i, .fibers_max = 2 * daemon->config->limits.connections + 64};
+        struct loop_options options = {.number = i, .fibers_max = fibers_max(daemon->config)};
         rc = loop_create(&options, &daemon->loops[i]);
         daemon->loops_created += rc == 0;
     }

@@ -17,6 +17,7 @@
 #define PERIOD_MS        5000 /* or half of the grace, if that is shorter */
 #define PERIOD_MIN_MS    100
 #define BATCH            500
+#define STUCK_MAX        5000 /* rows of blobs that a backend does not let go, passed over each time */
 #define FORGET_PERIOD_MS (60 * 1000) /* a mutation forgets 1000 uploads at most: 10^6 a day and more must be kept up with */
 #define FORGET_AFTER_MS  (24 * 3600 * 1000LL) /* for as long a repeated CompleteMultipartUpload succeeds */
 #define LEASE_SIZE       8
@@ -69,32 +70,40 @@ static int remove_blob(struct garbage *garbage, const Arca__Blob *blob) SUSPENDS
     return 0;
 }
 
-/* One batch; *more when there may be another one at once. */
-static int collect(struct garbage *garbage, bool *more) SUSPENDS
+/* Through the table once. What could not be removed stays at its head, and is not tried again. */
+struct pass {
+    bool more;    /* there may be another batch */
+    size_t stuck; /* rows at the head */
+    int failure;  /* why, of the last of them */
+};
+
+/* One batch. */
+static int collect(struct garbage *garbage, struct pass *pass) SUSPENDS
 {
     Arca__Blob **blobs;
-    size_t count;
-    *more = false;
+    size_t count, max = pass->stuck + BATCH;
     arena_reset(garbage->batch);
-    int rc = index_garbage_list(garbage->index, clock_wall_ms() - garbage->grace_ms, BATCH, garbage->batch, &blobs,
+    int rc = index_garbage_list(garbage->index, clock_wall_ms() - garbage->grace_ms, max, garbage->batch, &blobs,
                                 &count);
-    if (rc != 0 || count == 0)
+    pass->more = rc == 0 && count == max && pass->stuck < STUCK_MAX;
+    if (rc != 0 || count <= pass->stuck)
         return rc;
     ProtobufCBinaryData *ids = arena_alloc(garbage->batch, count * sizeof(*ids));
     if (ids == NULL)
         return ERR_NOMEM;
-    size_t removed = 0;
-    int failure = 0;
-    for (size_t i = 0; i < count && !stopping(garbage); i++) {
+    size_t removed = 0, first = pass->stuck;
+    for (size_t i = first; i < count && !stopping(garbage); i++) {
         /* An id of another length is in no backend: the row can only be forgotten. */
         rc = blobs[i]->id.len == 16 ? remove_blob(garbage, blobs[i]) : 0;
-        if (rc == 0)
+        if (rc == 0) {
             ids[removed++] = blobs[i]->id;
-        else
-            failure = rc;
+        } else {
+            pass->stuck++;
+            pass->failure = rc;
+        }
     }
     if (removed == 0)
-        return failure;
+        return 0;
     Arca__Collected collected = ARCA__COLLECTED__INIT;
     collected.blob_ids = ids;
     collected.n_blob_ids = removed;
@@ -104,8 +113,7 @@ static int collect(struct garbage *garbage, bool *more) SUSPENDS
     if ((rc = apply(garbage, &mutation)) != 0)
         return rc;
     metrics_add(METRIC_GARBAGE_COLLECTED, (int64_t)removed);
-    *more = count == BATCH;
-    return failure;
+    return 0;
 }
 
 static int forget_uploads(struct garbage *garbage) SUSPENDS
@@ -239,13 +247,13 @@ bool garbage_swept(const struct garbage *garbage, const struct backend *backend)
 static int cycle(struct garbage *garbage) SUSPENDS
 {
     int rc = garbage->scanned ? 0 : scan_orphans(garbage), collected = 0, forgot = 0;
-    bool more = true;
+    struct pass pass = {.more = true};
     garbage->scanned = rc == 0;
-    while (collected == 0 && more && !stopping(garbage))
-        collected = collect(garbage, &more);
+    while (collected == 0 && pass.more && !stopping(garbage))
+        collected = collect(garbage, &pass);
     if (!stopping(garbage))
         forgot = forget_uploads(garbage);
-    rc = rc != 0 ? rc : collected;
+    rc = rc != 0 ? rc : collected != 0 ? collected : pass.failure;
     return rc != 0 ? rc : forgot;
 }
 

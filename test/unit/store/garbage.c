@@ -30,6 +30,7 @@ static size_t collected;
 static bool leases_open;
 static bool fail_apply;
 static const char *backend_name; /* of all replicas */
+static size_t stuck_blobs;
 static atomic_bool cycled; /* the last step of a cycle was done, or one failed */
 
 static struct row *find_row(struct span id)
@@ -65,15 +66,32 @@ static Arca__Blob *blob_of(struct arena *arena, struct row *row)
     return blob;
 }
 
+/* Older than all rows, and on a backend that is gone. */
+static Arca__Blob *stuck_blob(struct arena *arena, size_t number)
+{
+    static const struct locator nowhere;
+    Arca__Blob *blob = arena_alloc(arena, sizeof(*blob));
+    arca__blob__init(blob);
+    blob->id = (ProtobufCBinaryData){16, arena_zalloc(arena, 16)};
+    memcpy(blob->id.data + 8, &number, sizeof(number));
+    blob->extent_count = 1;
+    blob->n_replicas = 1;
+    blob->replicas = replica_of(arena, &nowhere);
+    blob->replicas[0]->backend = "gone";
+    return blob;
+}
+
 int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct arena *arena, Arca__Blob ***out,
                        size_t *count)
 {
     (void)index;
     assert_in_range(clock_wall_ms() - until_ms, GRACE_MS, GRACE_MS + 1000);
     assert_true(max >= 8);
-    *out = arena_alloc(arena, 8 * sizeof(Arca__Blob *));
+    *out = arena_alloc(arena, max * sizeof(Arca__Blob *));
     *count = 0;
-    for (size_t i = 0; i < 8; i++) {
+    for (size_t i = 0; i < stuck_blobs && *count < max; i++)
+        (*out)[(*count)++] = stuck_blob(arena, i);
+    for (size_t i = 0; i < 8 && *count < max; i++) {
         if (rows[i].extents > 0 && rows[i].garbage)
             (*out)[(*count)++] = blob_of(arena, &rows[i]);
     }
@@ -205,6 +223,7 @@ static int setup(void **state)
     collected = 0;
     leases_open = fail_apply = false;
     backend_name = "one";
+    stuck_blobs = 0;
     return 0;
 }
 
@@ -309,6 +328,16 @@ static void backend_gone(void **state)
     assert_int_equal(rows[0].extents, 1);
 }
 
+/* Nor does a heap of it keep younger garbage from being collected. */
+static void behind_a_heap(void **state)
+{
+    (void)state;
+    stuck_blobs = 1100;
+    make_row(0, OWN, 1, true);
+    run_once();
+    assert_int_equal(collected, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -316,6 +345,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(removes_orphans, setup, teardown),
         cmocka_unit_test_setup_teardown(index_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(backend_gone, setup, teardown),
+        cmocka_unit_test_setup_teardown(behind_a_heap, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,6 +56,11 @@ int fanout_error(int rc)
     }
 }
 
+bool fanout_uncertain(int rc)
+{
+    return rc != 0 && rc != ERR_NOSPC && rc != ERR_NOMEM && rc != ERR_TOO_LARGE && rc != ERR_DOWN;
+}
+
 static void leftover(struct fanout *fanout, const char *backend, int rc)
 {
     atomic_store(&fanout->shared->leftovers, true);
@@ -104,7 +109,7 @@ static void conclude(struct branch *branch) SUSPENDS
                            (uint32_t)fanout->count);
     else
         rc = backend->ops->remove(backend, &fanout->name, &branch->result.locator);
-    if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_EXISTS)
+    if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_EXISTS && rc != ERR_NOSPC)
         leftover(fanout, backend->name, rc);
 }
 
@@ -126,12 +131,6 @@ static void branch_done(struct branch *branch, int rc)
         release_data(fanout);
 }
 
-static bool is_certain(int rc)
-{
-    return rc == 0 || rc == ERR_NOSPC || rc == ERR_READONLY || rc == ERR_UNAVAILABLE || rc == ERR_TOO_LARGE ||
-           rc == ERR_DOWN;
-}
-
 static void run_branch(void *arg) SUSPENDS
 {
     struct branch *branch = arg;
@@ -142,7 +141,7 @@ static void run_branch(void *arg) SUSPENDS
     branch_done(branch, rc);
     if (rc != 0 && rc != ERR_DOWN)
         log_warn("store_put", "backend %s: %s", backend->name, err_text(rc));
-    if (!is_certain(rc))
+    if (fanout_uncertain(rc))
         atomic_store(&fanout->shared->leftovers, true);
     if (fanout->caller != NULL)
         fiber_wake(fanout->caller);

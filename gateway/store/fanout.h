@@ -46,5 +46,7 @@ void fanout_settle(struct fanout *fanout, struct index *index, bool hurry);
 
 /* What the caller of a put is told: ERR_UNAVAILABLE for what is wrong with one backend only. */
 int fanout_error(int rc);
+/* A put that failed so may have been stored all the same. */
+bool fanout_uncertain(int rc);
 
 #endif

@@ -247,10 +247,10 @@ static int copy_to(struct job *job, const struct plan *plan, struct target *targ
     struct avoided *avoided = avoided_of(repair, backend);
     struct locator locator;
     int rc = backend->ops->put(backend, &job->name, block, &locator);
-    if (rc == ERR_CANCELED) {
-        leftover(repair, backend, rc); /* perhaps */
+    if (fanout_uncertain(rc))
+        atomic_store(&store_shared(repair->options.store)->leftovers, true);
+    if (rc == ERR_CANCELED)
         return rc;
-    }
     if (rc != 0) {
         if (avoided->failures == 0)
             log_warn("repair", "backend %s takes no repaired extents: %s", backend->name, err_text(rc));
@@ -264,7 +264,8 @@ static int copy_to(struct job *job, const struct plan *plan, struct target *targ
     if (rc == ERR_NOT_FOUND || rc == ERR_EXISTS)
         return 0;
     if (rc != 0) {
-        leftover(repair, backend, rc);
+        if (rc != ERR_NOSPC)
+            leftover(repair, backend, rc);
         return rc;
     }
     metrics_add(METRIC_REPAIRS, 1);
@@ -396,6 +397,8 @@ static int pass(struct repair *repair) SUSPENDS
     int rc = 0;
     if (began_ms < repair->pass_ms)
         return 0;
+    if ((rc = index_ready(repair->options.index)) != 0)
+        return rc; /* what is copied could not be noted */
     while (rc == 0 && count == BATCH) {
         arena_reset(repair->batch);
         rc = index_repair_list(repair->options.index, until_ms, last.blob_id.len > 0 ? &last : NULL, BATCH,

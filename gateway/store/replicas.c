@@ -100,7 +100,7 @@ int replica_adopt(struct index *index, struct backend *backend, const struct blo
     mutation.op_case = ARCA__MUTATION__OP_ADD_REPLICA;
     mutation.add_replica = &add;
     int rc = index_apply(index, &mutation);
-    if (rc != ERR_NOT_FOUND && rc != ERR_EXISTS)
+    if (rc == 0 || rc == ERR_READONLY || rc == ERR_IO) /* the journal may have it */
         return rc;
     int taken = take_back(index, backend, name, locator);
     return taken != 0 && taken != ERR_NOT_FOUND ? taken : rc;
@@ -110,7 +110,7 @@ uint64_t replica_size(const Arca__Blob *blob, uint32_t extent)
 {
     uint64_t before;
     enum envelope_suite suite = (enum envelope_suite)blob->suite;
-    if (extent >= blob->extent_count || envelope_suite_name(suite) == NULL ||
+    if (extent >= blob->extent_count || envelope_tag_size(suite) == 0 ||
         __builtin_mul_overflow(blob->extent_size, (uint64_t)extent, &before) || before >= blob->size)
         return 0;
     return envelope_extent_size(suite, extent + 1 < blob->extent_count ? blob->extent_size : blob->size - before);

@@ -8,7 +8,7 @@
 void replica_name(const uint8_t blob_id[16], uint32_t extent, struct blob_name *out);
 uint32_t replica_extent(const struct blob_name *name);
 
-/* `replica` has room for LOCATOR_MAX bytes, or none and takes the locator's. */
+/* `replica` has room for LOCATOR_MAX bytes, or none and refers to the locator's. */
 void replica_fill(Arca__Replica *replica, const struct backend *backend, const struct locator *locator);
 
 /* A blob's row and the replicas of one of its extents. ERR_NOT_FOUND, and the index's. */
@@ -19,8 +19,8 @@ int replica_is_named(struct index *index, const struct backend *backend, const s
                      const struct locator *locator, struct arena *arena) SUSPENDS;
 
 /* Makes what was stored a replica of its blob, in the place of the suspect `instead` (NULL: none); `wanted`: AddReplica's.
- * ERR_NOT_FOUND (the blob is gone), ERR_EXISTS (it has another there): it was removed again. Other errors, of the index or
- * of the removal: the backend holds what nobody refers to. */
+ * ERR_NOT_FOUND (the blob is gone), ERR_EXISTS (it has another there), ERR_NOSPC (of the index): it was removed again. Other
+ * errors, of the index or of the removal: the backend may hold what nobody refers to. */
 int replica_adopt(struct index *index, struct backend *backend, const struct blob_name *name,
                   const struct locator *locator, const Arca__Replica *instead, uint32_t wanted) SUSPENDS;
 

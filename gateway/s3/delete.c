@@ -41,6 +41,14 @@ static int add_size(struct span text, struct arena *arena, Arca__Precondition **
     return span_to_u64(text, &c->size) == 0 ? 0 : ERR_SYNTAX;
 }
 
+/* Deleting what is not there succeeds, whatever its size or time was to be; only If-Match wants an object
+ * (docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html). */
+static int absent_is_fine(int rc, const Arca__Precondition *condition)
+{
+    bool wanted = condition != NULL && (condition->must_exist || condition->n_if_match > 0);
+    return rc == ERR_NO_SUCH_KEY && !wanted ? 0 : rc;
+}
+
 int op_delete_object(struct s3_request *r)
 {
     struct span modified = s3_header(r, "x-amz-if-match-last-modified-time"),
@@ -54,9 +62,7 @@ int op_delete_object(struct s3_request *r)
     if (rc == 0 && size.ptr != NULL && add_size(size, r->arena, &condition) != 0)
         return s3_fail_argument(r, "x-amz-if-match-size", size, "Not a number of bytes");
     if (rc == 0)
-        rc = object_delete(r->engine, r->arena, r->bucket, r->target.key, condition);
-    if (rc == ERR_NO_SUCH_KEY)
-        rc = 0;
+        rc = absent_is_fine(object_delete(r->engine, r->arena, r->bucket, r->target.key, condition), condition);
     return rc != 0 ? write_failure(r, rc, condition) : s3_answer_empty(r, 204);
 }
 
@@ -144,9 +150,7 @@ static int delete_listed(struct s3_request *r, const struct delete_list *list, i
     count = 0;
     for (size_t i = 0; i < list->count; i++) {
         if (results[i] == 0)
-            results[i] = outcomes[count++];
-        if (results[i] == ERR_NO_SUCH_KEY)
-            results[i] = 0;
+            results[i] = absent_is_fine(outcomes[count++], list->entries[i].condition);
     }
     return 0;
 }

@@ -134,6 +134,10 @@ def test_conditional_writes(s3, bucket):
     fails("PreconditionFailed", s3.delete_object, Bucket=bucket, Key="k", IfMatch=etag)
     now = s3.head_object(Bucket=bucket, Key="k")["ETag"]
     s3.delete_object(Bucket=bucket, Key="k", IfMatch=now)
+    fails("NoSuchKey", s3.delete_object, Bucket=bucket, Key="k", IfMatch=now)  # of two only one has deleted it
+    got = s3.delete_objects(Bucket=bucket, Delete={"Objects": [{"Key": "k", "ETag": now}, {"Key": "absent"}]})
+    assert [e["Code"] for e in got["Errors"]] == ["NoSuchKey"] and [d["Key"] for d in got["Deleted"]] == ["absent"]
+    s3.delete_object(Bucket=bucket, Key="k")
     fails("404", s3.head_object, Bucket=bucket, Key="k")
 
 

@@ -33,6 +33,7 @@ struct check {
     size_t lease_count;
     uint64_t findings;
     uint64_t interrupted, interrupted_bytes;
+    uint64_t repairs; /* extents that arcad is about to repair */
     uint64_t bytes;
     int rc;
 };
@@ -227,6 +228,8 @@ static void compare_all(void *arg) SUSPENDS
     check->rc = arena != NULL && batch != NULL ? 0 : ERR_NOMEM;
     if (check->rc == 0)
         check->rc = index_lease_list(check->index, arena, &check->leases, &check->lease_count);
+    if (check->rc == 0)
+        check->rc = index_repair_count(check->index, &check->repairs);
     for (unsigned i = 0; i < check->config->backend_count && check->rc == 0; i++)
         check->rc = compare_backend(check, i, batch);
     if (check->rc == 0) {
@@ -277,6 +280,8 @@ static void summarize(const struct check *check)
                " bytes) are left of interrupted writes; arcad removes them after its next "
                "start\n",
                check->interrupted, check->interrupted_bytes);
+    if (check->repairs > 0)
+        printf("%" PRIu64 " extents lack replicas or have suspect ones; arcad repairs them when it runs\n", check->repairs);
     printf("%zu extents in the index, %" PRIu64 " bytes on %zu backends%s: %" PRIu64 " findings\n", check->count,
            check->bytes, check->config->backend_count, check->deep != NULL ? ", all read and verified" : "",
            check->findings);

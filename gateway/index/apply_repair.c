@@ -1,5 +1,5 @@
-/* The replicas of an extent after its blob came into the index: what is added, what is found to be damaged, and the rows
- * that tell repair what to do. An extent with a suspect replica always has one. */
+/* The replicas of an extent after its blob came into the index: what is added, what is found to be damaged, and the
+ * rows that tell repair what to do. An extent with a suspect replica always has one. */
 #include "base/err.h"
 #include "index/apply.h"
 

@@ -10,8 +10,8 @@
 
 struct fanout;
 
-/* results[i] is backend i's: 0 and its locator once it is on stable storage. Results of backends that have not answered are
- * ERR_BUSY. */
+/* results[i] is backend i's: 0 and its locator once it is on stable storage. Results of backends that have not answered
+ * are ERR_BUSY. */
 struct fanout_result {
     int rc;
     struct locator locator;
@@ -23,11 +23,11 @@ struct fanout_shared {
     atomic_bool leftovers;    /* a backend may hold what nobody refers to */
 };
 
-/* Puts the block on all `count` backends, each on a fiber of its own, and returns when `quorum` of them have it, or so many
- * have failed that they never will, or the caller is cancelled. 0, or why the quorum was missed. The fibers that are not
- * done by then go on by themselves, within a quarter of the block's budget; of those beyond it the caller's are ended.
- * On success with backends that have failed or not answered, *open is not NULL and is to be settled; whatever a call that fails
- * leaves on a backend is removed again. */
+/* Puts the block on all `count` backends, each on a fiber of its own, and returns when `quorum` of them have it, or so
+ * many have failed that they never will, or the caller is cancelled. 0, or why the quorum was missed. The fibers that are
+ * not done by then go on by themselves, within a quarter of the block's budget; beyond it they are ended. On success with
+ * backends that have failed or not answered, *open is not NULL and is to be settled; whatever a call that fails leaves on
+ * a backend is removed again. */
 int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,
                const struct blob_name *name, struct block *data, struct fanout_result *results,
                struct fanout **open) SUSPENDS;
@@ -39,9 +39,9 @@ void fanout_expose(struct fanout *fanout, Arca__Replica **replicas, size_t *coun
 struct fanout *fanout_next(const struct fanout *fanout);
 /* Adds what was stored meanwhile. True when there are backends that have not answered. */
 bool fanout_gather(struct fanout *fanout);
-/* What was or will be stored and was not gathered becomes a replica of the blob in the index; `index` NULL: the index will
- * never name the blob, and it is removed again. `hurry`: the repair row waits for stragglers; what has failed already is not
- * to wait with it. Does not wait. The fanout is no more the caller's. */
+/* What was or will be stored and was not gathered becomes a replica of the blob in the index; `index` NULL: the index
+ * will never name the blob, and it is removed again. `hurry`: the repair row waits for stragglers; what has failed already
+ * is not to wait with it. Does not wait. The fanout is no more the caller's. */
 void fanout_settle(struct fanout *fanout, struct index *index, bool hurry);
 
 /* What the caller of a put is told: ERR_UNAVAILABLE for what is wrong with one backend only. */

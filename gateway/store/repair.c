@@ -1,6 +1,6 @@
-/* Brings every extent to the replicas that its placement wants. What is to be done are rows of the index, and each step is
- * durable there before the next one relies on it, so that a process that is killed leaves at most a copy that nobody refers
- * to, which the orphan scan finds. */
+/* Brings every extent to the replicas that its placement wants. What is to be done are rows of the index, and each step
+ * is durable there before the next one relies on it, so that a process that is killed leaves at most a copy that nobody
+ * refers to, which the orphan scan finds. */
 #include "store.h"
 
 #include <stdatomic.h>
@@ -191,8 +191,8 @@ static struct avoided *avoided_of(struct repair *repair, const struct backend *b
     return &repair->avoided[i];
 }
 
-/* Leaves the targets that can be written to now. A backend that was not searched for orphans yet is none of them: the search
- * could take the new copy, which the index does not name for a moment, for one. */
+/* Leaves the targets that can be written to now. A backend that was not searched for orphans yet is none of them: the
+ * search could take the new copy, which the index does not name for a moment, for one. */
 static void drop_avoided(struct repair *repair, struct plan *plan)
 {
     size_t kept = 0;

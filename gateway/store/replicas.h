@@ -18,9 +18,9 @@ int replicas_find(struct index *index, const struct blob_name *name, struct aren
 int replica_is_named(struct index *index, const struct backend *backend, const struct blob_name *name,
                      const struct locator *locator, struct arena *arena) SUSPENDS;
 
-/* Makes what was stored a replica of its blob, in the place of the suspect `instead` (NULL: none); `wanted`: AddReplica's.
- * ERR_NOT_FOUND (the blob is gone), ERR_EXISTS (it has another there), ERR_NOSPC (of the index): it was removed again. Other
- * errors, of the index or of the removal: the backend may hold what nobody refers to. */
+/* Makes what was stored a replica of its blob, in the place of the suspect `instead` (NULL: none); `wanted` is
+ * AddReplica's. ERR_NOT_FOUND (the blob is gone), ERR_EXISTS (it has another there), ERR_NOSPC (of the index): it was
+ * removed again. Other errors, of the index or of the removal: the backend may hold what nobody refers to. */
 int replica_adopt(struct index *index, struct backend *backend, const struct blob_name *name,
                   const struct locator *locator, const Arca__Replica *instead, uint32_t wanted) SUSPENDS;
 

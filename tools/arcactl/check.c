@@ -281,7 +281,8 @@ static void summarize(const struct check *check)
                "start\n",
                check->interrupted, check->interrupted_bytes);
     if (check->repairs > 0)
-        printf("%" PRIu64 " extents lack replicas or have suspect ones; arcad repairs them when it runs\n", check->repairs);
+        printf("%" PRIu64 " extents lack replicas or have suspect ones; arcad repairs them when it runs\n",
+               check->repairs);
     printf("%zu extents in the index, %" PRIu64 " bytes on %zu backends%s: %" PRIu64 " findings\n", check->count,
            check->bytes, check->config->backend_count, check->deep != NULL ? ", all read and verified" : "",
            check->findings);

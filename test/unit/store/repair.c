@@ -116,8 +116,8 @@ static size_t store_all(const struct blob_name *name, size_t size, const char *d
 /* --- one case --- */
 
 static struct {
-    const char *disks; /* of each extent, what the first, second, third disk has: G good, S suspect, F good in the index but
-                        * with a foreign header, - nothing */
+    const char *disks; /* of each extent, what the first, second, third disk has: G good, S suspect, F good in the index
+                        * but with a foreign header, - nothing */
     uint32_t extents;
     struct blob_name name;
     uint32_t failures; /* attempts that have to fail */

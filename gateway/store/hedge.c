@@ -105,9 +105,7 @@ static int64_t delay_ms(struct backend *backend)
 static bool may_hedge(struct backend *backend)
 {
     struct health *health = watched_health(backend);
-    if (health_state(health, loop_now_ms()) == HEALTH_DOWN)
-        return true;
-    if (!health_hedge_take(health))
+    if (health_state(health, loop_now_ms()) != HEALTH_DOWN && !health_hedge_take(health))
         return false;
     watched_count(backend, METRICS_HEDGES);
     return true;

@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "blobs.h"
 #include "store/store.h"
+#include "store/watched.h"
 
 static char *folder;
 static struct backend_settings disks[2];
@@ -137,6 +138,81 @@ static void mirror(void *arg)
     arena_free(arena);
 }
 
+static void hang(struct health *health)
+{
+    (void)health_probed(health, ERR_TIMEOUT, loop_now_ms());
+    (void)health_probed(health, ERR_TIMEOUT, loop_now_ms());
+    assert_int_equal(health_state(health, loop_now_ms()), HEALTH_DOWN);
+}
+
+static void down(void *arg)
+{
+    (void)arg;
+    struct arena *arena = arena_create(1 << 20);
+    struct health *one = watched_health(store_backend(store, 0)), *two = watched_health(store_backend(store, 1));
+    struct store_body body = {0};
+    struct block block = {.references = 1};
+    Arca__Replica **replicas, **none;
+    size_t count, no_count;
+    unsigned retry_after_s = 0;
+    uint32_t tried = 0;
+    char why[128];
+    put("mirror", arena, &replicas, &count);
+    assert_int_equal(store_writable(store, span_str("single"), &retry_after_s), 0);
+    assert_int_equal(store_writable(store, span_str("nowhere"), &retry_after_s), ERR_NOT_FOUND);
+    hang(one);
+    assert_int_equal(store_writable(store, span_str("mirror"), &retry_after_s), ERR_UNAVAILABLE);
+    assert_in_range(retry_after_s, 1, HEALTH_BACKOFF_MS / 1000 + 1);
+    assert_int_equal(store_put_extent(store, span_str("single"), BLOB, 4, &block, arena, &body, &none, &no_count),
+                     ERR_UNAVAILABLE);
+    assert_int_equal(store_ready(store, why, sizeof(why)), ERR_UNAVAILABLE);
+    assert_string_equal(why, "placement single cannot be written to: backend one: deadline passed");
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(tried, 2); /* the first was not asked */
+    hang(two);
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), ERR_UNAVAILABLE);
+    one->trial_ms = loop_now_ms(); /* one read a second finds out, even when nothing probes */
+    tried = 0;
+    assert_int_equal(get(replicas, count, 3, &tried), 0);
+    assert_int_equal(store_writable(store, span_str("single"), &retry_after_s), 0);
+    assert_true(health_admit(one, HEALTH_PUT, loop_now_ms()));
+    (void)health_done(one, HEALTH_PUT, ERR_READONLY, 0, loop_now_ms());
+    assert_int_equal(store_writable(store, span_str("single"), &retry_after_s), ERR_READONLY);
+    arena_free(arena);
+}
+
+/* What is read first: by cost, then as the placement names them. */
+static void cheap(void *arg)
+{
+    (void)arg;
+    struct arena *arena = arena_create(1 << 20);
+    Arca__Replica **replicas;
+    size_t count;
+    uint32_t tried = 0;
+    put("mirror", arena, &replicas, &count);
+    Arca__Replica *turned[] = {replicas[1], replicas[0]};
+    assert_int_equal(get(turned, count, 3, &tried), 0);
+    assert_int_equal(tried, disks[0].cost == 0 ? 2 : 1);
+    arena_free(arena);
+}
+
+static void down_backends_are_not_asked(void **state)
+{
+    (void)state;
+    on_fiber(down, NULL);
+}
+
+static void reads_have_preferences(void **state)
+{
+    (void)state;
+    on_fiber(cheap, NULL);
+    store_close(store);
+    disks[0].cost = 3;
+    assert_int_equal(store_open(&config, &store), 0);
+    on_fiber(cheap, NULL);
+}
+
 static void single_backend(void **state)
 {
     (void)state;
@@ -187,6 +263,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(single_backend, setup, teardown),
         cmocka_unit_test_setup_teardown(two_replicas, setup, teardown),
+        cmocka_unit_test_setup_teardown(down_backends_are_not_asked, setup, teardown),
+        cmocka_unit_test_setup_teardown(reads_have_preferences, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_configs_are_refused, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_TEXT);

@@ -324,6 +324,28 @@ static void deleted_blob(void **state)
     run_repair("G--", "=--", 1, 4);
 }
 
+static void leave_orphan(void *arg)
+{
+    (void)arg;
+    struct blob_name name;
+    Arca__Mutation *open = kit_mutation(&kit, ARCA__MUTATION__OP_OPEN_LEASE);
+    open->open_lease = KIT_NEW(&kit, Arca__OpenLease, arca__open_lease);
+    open->open_lease->lease = KIT_NEW(&kit, Arca__Lease, arca__lease);
+    open->open_lease->lease->id = kit_data("lease-01", 8);
+    assert_int_equal(index_apply(kit.index, open), 0);
+    replica_name(kit_blob_id(&kit, 1000000).data, 0, &name);
+    store_on(2, &name, stored_size(0, 1), 'G');
+}
+
+/* What the process before left behind goes; what repair puts there in the meantime stays. */
+static void after_a_crash(void **state)
+{
+    (void)state;
+    begin("GG-", 1);
+    on_fiber(leave_orphan, NULL);
+    run_repair("GGG", "===", 0, 3);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -334,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(foreign_source, setup, teardown),
         cmocka_unit_test_setup_teardown(no_source, setup, teardown),
         cmocka_unit_test_setup_teardown(deleted_blob, setup, teardown),
+        cmocka_unit_test_setup_teardown(after_a_crash, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

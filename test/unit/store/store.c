@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include "base/log.h"
 #include "blobs.h"
+#include "store/private.h"
 #include "store/store.h"
 #include "store/watched.h"
 
@@ -125,10 +126,21 @@ static void mirror(void *arg)
     assert_int_equal(get(replicas, count, 3, &tried), 0);
     assert_int_equal(tried, 2);
     replicas[0]->state = ARCA__REPLICA__STATE__GOOD;
+    struct suspect suspect[2];
+    assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 0);
     damage(disks[0].path);
-    tried = 0;
-    assert_int_equal(get(replicas, count, 3, &tried), 0);
-    assert_int_equal(tried, 3);
+    for (int i = 0; i < 2; i++) { /* it is noted once */
+        tried = 0;
+        assert_int_equal(get(replicas, count, 3, &tried), 0);
+        assert_int_equal(tried, 3);
+    }
+    assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 1);
+    assert_string_equal(suspect[0].backend, "one");
+    store_suspect_read(store, replicas, count, BLOB, 3, 0, 3); /* one of two, and not known which */
+    assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 0);
+    store_suspect_read(store, replicas, count, BLOB, 3, 1, 3);
+    assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 1);
+    assert_string_equal(suspect[0].backend, "two");
     damage(disks[1].path);
     tried = 0;
     assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT);

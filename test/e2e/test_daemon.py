@@ -30,10 +30,10 @@ def check_config(gateway):
 
 @pytest.mark.parametrize("old,new,says", [
     ("region:", "regoin:", "regoin"),
-    ("write_quorum: 1", "write_quorum: 2", "write_quorum"),
-    ("write_quorum: 1", "write_quorum: one", "write_quorum"),
-    ("backends: [local]", "backends: [locl]", "locl"),
-    ("driver: disk", "driver: disc", "disc"),
+    ('"write_quorum": 1', '"write_quorum": 2', "write_quorum"),
+    ('"write_quorum": 1', '"write_quorum": "one"', "write_quorum"),
+    ('"backends": ["local"]', '"backends": ["locl"]', "locl"),
+    ('"driver": "disk"', '"driver": "disc"', "disc"),
     ("credentials: credentials.yaml", "credentials: missing.yaml", "missing.yaml"),
     ("grace: 15m", "grace: soon", "grace"),
     ("listeners:", "listeners: 5\nlistenrs:", "listeners"),

@@ -108,8 +108,15 @@ static int apply_close_leases(struct apply *apply, const Arca__Mutation *mutatio
         if (close->ids[i].len != LEASE_ID_SIZE)
             return ERR_INVALID;
     for (size_t i = 0; i < close->n_ids; i++) {
-        int rc = txn_delete(apply->txn, TABLE_LEASES, record_bytes(close->ids[i]));
-        if (rc != 0 && rc != ERR_NOT_FOUND)
+        struct span id = record_bytes(close->ids[i]);
+        Arca__Lease *lease;
+        int rc = record_get(apply->txn, TABLE_LEASES, id, &arca__lease__descriptor, apply->arena, &lease);
+        if (rc == ERR_NOT_FOUND)
+            continue;
+        if (rc != 0)
+            return rc;
+        lease->closed_ms = mutation->time_ms;
+        if ((rc = record_put(apply->txn, TABLE_LEASES, id, lease)) != 0)
             return rc;
     }
     return 0;

@@ -110,6 +110,7 @@ int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct
 int index_repair_list(struct index *index, int64_t until_ms, const Arca__Repair *after, size_t max, struct arena *arena,
                       Arca__Repair ***out, size_t *count) SUSPENDS;
 int index_repair_count(struct index *index, uint64_t *count) SUSPENDS; /* due or not */
+/* All that were ever opened, in the order of their ids; closed ones have closed_ms. */
 int index_lease_list(struct index *index, struct arena *arena, Arca__Lease ***out, size_t *count) SUSPENDS;
 int index_meta_get(struct index *index, struct arena *arena, Arca__Meta **out) SUSPENDS;
 

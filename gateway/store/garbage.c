@@ -133,31 +133,44 @@ static int forget_uploads(struct garbage *garbage) SUSPENDS
 /* --- orphans of a crash --- */
 
 struct orphans {
-    ProtobufCBinaryData *leases; /* left open by processes that are gone */
+    Arca__Lease **leases; /* all of this index, by id */
     size_t lease_count;
+    ProtobufCBinaryData *left_open; /* by processes that are gone */
+    size_t left_open_count;
     struct blob_batch *batch;
     uint64_t seen;
+    uint64_t foreign;
     uint64_t removed;
     uint64_t bytes;
 };
 
-static int left_open(struct garbage *garbage, struct orphans *orphans) SUSPENDS
+static int read_leases(struct garbage *garbage, struct orphans *orphans) SUSPENDS
 {
-    Arca__Lease **leases;
-    size_t count;
     arena_reset(garbage->batch);
-    int rc = index_lease_list(garbage->index, garbage->batch, &leases, &count);
-    if (rc != 0 || count == 0)
+    int rc = index_lease_list(garbage->index, garbage->batch, &orphans->leases, &orphans->lease_count);
+    if (rc != 0 || orphans->lease_count == 0)
         return rc;
-    orphans->leases = arena_alloc(garbage->batch, count * sizeof(*orphans->leases));
-    if (orphans->leases == NULL)
+    orphans->left_open = arena_alloc(garbage->batch, orphans->lease_count * sizeof(*orphans->left_open));
+    if (orphans->left_open == NULL)
         return ERR_NOMEM;
-    for (size_t i = 0; i < count; i++) {
-        struct span id = span_of(leases[i]->id.data, leases[i]->id.len);
-        if (!span_eq(id, span_of(garbage->own_lease, LEASE_SIZE)))
-            orphans->leases[orphans->lease_count++] = leases[i]->id;
+    for (size_t i = 0; i < orphans->lease_count; i++) {
+        const Arca__Lease *lease = orphans->leases[i];
+        if (lease->closed_ms == 0 &&
+            !span_eq(span_of(lease->id.data, lease->id.len), span_of(garbage->own_lease, LEASE_SIZE)))
+            orphans->left_open[orphans->left_open_count++] = lease->id;
     }
     return 0;
+}
+
+static int compare_lease(const void *name, const void *lease)
+{
+    return memcmp(((const struct blob_name *)name)->bytes, (*(Arca__Lease *const *)lease)->id.data, LEASE_SIZE);
+}
+
+/* Made under a lease of this index. */
+static bool is_ours(const struct orphans *orphans, const struct blob_name *name)
+{
+    return bsearch(name, orphans->leases, orphans->lease_count, sizeof(*orphans->leases), compare_lease) != NULL;
 }
 
 static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct backend *backend) SUSPENDS
@@ -172,6 +185,10 @@ static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct
             orphans->seen++;
             if (memcmp(entry->name.bytes, garbage->own_lease, LEASE_SIZE) == 0)
                 continue;
+            if (!is_ours(orphans, &entry->name)) {
+                orphans->foreign++;
+                continue;
+            }
             arena_reset(garbage->scratch);
             rc = replica_is_named(garbage->index, backend, &entry->name, &entry->locator, garbage->scratch);
             if (rc < 0)
@@ -193,21 +210,23 @@ static int scan_backend(struct garbage *garbage, struct orphans *orphans, struct
 static int close_leases(struct garbage *garbage, const struct orphans *orphans) SUSPENDS
 {
     Arca__CloseLeases close = ARCA__CLOSE_LEASES__INIT;
-    close.ids = orphans->leases;
-    close.n_ids = orphans->lease_count;
+    close.ids = orphans->left_open;
+    close.n_ids = orphans->left_open_count;
     Arca__Mutation mutation = ARCA__MUTATION__INIT;
     mutation.op_case = ARCA__MUTATION__OP_CLOSE_LEASES;
     mutation.close_leases = &close;
     return apply(garbage, &mutation);
 }
 
-/* A lease that another process left open tells of a crash. Then all blobs are compared, not only that lease's: a power loss
- * may also have undone removals of blobs that the index forgot long ago. Leases are closed only after all backends were scanned, so that what fails is done again. */
+/* A lease that another process left open tells of a crash. Then the blobs of all leases are compared, not only that one's: a
+ * power loss may also have undone removals of blobs that the index forgot long ago. Blobs under leases that this index never
+ * had are another gateway's, or newer than an index that was restored from a copy: they are never removed. Leases are closed
+ * only after all backends were scanned, so that what fails is done again. */
 static int scan_orphans(struct garbage *garbage) SUSPENDS
 {
     struct orphans orphans = {0};
-    int rc = left_open(garbage, &orphans);
-    if (rc != 0 || orphans.lease_count == 0)
+    int rc = read_leases(garbage, &orphans);
+    if (rc != 0 || orphans.left_open_count == 0)
         return rc;
     orphans.batch = malloc(sizeof(*orphans.batch));
     if (orphans.batch == NULL)
@@ -226,8 +245,13 @@ static int scan_orphans(struct garbage *garbage) SUSPENDS
     if (rc == 0)
         log_info("orphans_removed",
                  "%zu processes had not stopped cleanly: of %llu blobs, %llu (%llu bytes) were nobody's and are removed",
-                 orphans.lease_count, (unsigned long long)orphans.seen, (unsigned long long)orphans.removed,
+                 orphans.left_open_count, (unsigned long long)orphans.seen, (unsigned long long)orphans.removed,
                  (unsigned long long)orphans.bytes);
+    if (rc == 0 && orphans.foreign > 0)
+        log_warn("orphans_foreign",
+                 "%llu blobs were not made by this index and are left alone: does another gateway use the same place, or "
+                 "was the index restored from an old copy?",
+                 (unsigned long long)orphans.foreign);
     return rc;
 }
 

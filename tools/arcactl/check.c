@@ -29,7 +29,7 @@ struct check {
     struct deep *deep; /* NULL: sizes only */
     struct expected *expected;
     size_t count, allocated;
-    Arca__Lease **leases; /* left open: what is under them and has no name is collected after the next start */
+    Arca__Lease **leases; /* what is under an open one and has no name is collected after the next start */
     size_t lease_count;
     uint64_t findings;
     uint64_t interrupted, interrupted_bytes;
@@ -145,7 +145,7 @@ static bool is_interrupted(const struct check *check, const struct blob_name *na
 {
     for (size_t i = 0; i < check->lease_count; i++) {
         const ProtobufCBinaryData *id = &check->leases[i]->id;
-        if (id->len > 0 && span_starts(span_of(name->bytes, sizeof(name->bytes)), span_of(id->data, id->len)))
+        if (check->leases[i]->closed_ms == 0 && id->len > 0 && span_starts(span_of(name->bytes, sizeof(name->bytes)), span_of(id->data, id->len)))
             return true;
     }
     return false;

@@ -507,10 +507,15 @@ static void leases_and_keys(void *arg)
     close->close_leases = KIT_NEW(kit, Arca__CloseLeases, arca__close_leases);
     close->close_leases->n_ids = 1;
     close->close_leases->ids = &open->open_lease->lease->id;
+    assert_int_equal(leases[0]->closed_ms, 0);
+    close->time_ms = 1234;
     assert_int_equal(apply(kit, close), 0);
     assert_int_equal(apply(kit, close), 0);
     assert_int_equal(index_lease_list(kit->index, kit->arena, &leases, &count), 0);
-    assert_int_equal(count, 0);
+    assert_int_equal(count, 1);
+    assert_int_equal(leases[0]->closed_ms, 1234);
+    close->close_leases->ids = &(ProtobufCBinaryData){8, (uint8_t *)(uintptr_t)"unknown!"};
+    assert_int_equal(apply(kit, close), 0);
 
     assert_int_equal(apply(kit, kit_create_bucket(kit, "second", "owner", 20)), 0);
     assert_int_equal(index_key_list_older(kit->index, 2, 10, kit->arena, &keys, &count), 0);

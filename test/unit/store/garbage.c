@@ -11,6 +11,8 @@
 
 static const uint8_t OWN[8] = "own-one";
 static const uint8_t LEFT[8] = "left-op";
+static const uint8_t CLOSED[8] = "closed.";   /* long ago */
+static const uint8_t FOREIGN[8] = "foreign"; /* not this index's */
 
 static char *folder;
 static struct store *store;
@@ -129,12 +131,14 @@ int index_blob_get(struct index *index, struct span id, struct arena *arena, Arc
 int index_lease_list(struct index *index, struct arena *arena, Arca__Lease ***out, size_t *count)
 {
     (void)index;
-    *count = leases_open ? 2 : 1;
-    *out = arena_alloc(arena, 2 * sizeof(**out));
+    static const uint8_t *const ids[] = {CLOSED, LEFT, OWN};
+    *count = 3;
+    *out = arena_alloc(arena, *count * sizeof(**out));
     for (size_t i = 0; i < *count; i++) {
         (*out)[i] = arena_alloc(arena, sizeof(Arca__Lease));
         arca__lease__init((*out)[i]);
-        (*out)[i]->id = (ProtobufCBinaryData){8, (uint8_t *)(uintptr_t)(i == 0 ? OWN : LEFT)};
+        (*out)[i]->id = (ProtobufCBinaryData){8, (uint8_t *)(uintptr_t)ids[i]};
+        (*out)[i]->closed_ms = ids[i] == CLOSED || (ids[i] == LEFT && !leases_open) ? 1 : 0;
     }
     return 0;
 }
@@ -274,17 +278,18 @@ static void collects_garbage(void **state)
 static void removes_orphans(void **state)
 {
     (void)state;
-    static const uint8_t closed[8] = "closed..";
-    uint8_t lost[16], mine[16], undone[16];
-    struct locator lost_at, mine_at, undone_at, twice_at, cut_at;
+    uint8_t lost[16], mine[16], undone[16], foreign[16];
+    struct locator lost_at, mine_at, undone_at, foreign_at, twice_at, cut_at;
     leases_open = true;
     make_row(0, LEFT, 1, false);
     make_row(1, LEFT, 2, false);
     make_id(lost, LEFT, 100);
     make_id(mine, OWN, 100);
-    make_id(undone, closed, 100);
+    make_id(undone, CLOSED, 100);
+    make_id(foreign, FOREIGN, 100);
     store_blob(lost, 0, &lost_at);
     store_blob(undone, 0, &undone_at);          /* its removal was undone by a power loss */
+    store_blob(foreign, 0, &foreign_at);
     store_blob(mine, 0, &mine_at);              /* on its way into the index */
     store_blob(rows[0].id, 0, &twice_at);       /* of a retry: the row names the other copy */
     store_blob(rows[1].id, 2, &cut_at);         /* an extent that the row does not have */
@@ -294,6 +299,7 @@ static void removes_orphans(void **state)
     assert_false(there(undone, 0, &undone_at));
     assert_false(there(rows[0].id, 0, &twice_at));
     assert_false(there(rows[1].id, 2, &cut_at));
+    assert_true(there(foreign, 0, &foreign_at));
     assert_true(there(mine, 0, &mine_at));
     assert_true(there(rows[0].id, 0, &rows[0].at[0]));
     assert_true(there(rows[1].id, 0, &rows[1].at[0]));

@@ -145,20 +145,19 @@ def test_without_a_quorum_writes_are_refused_and_reads_go_on(gateway, stores):
     assert readiness(gateway)[0] == 200
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    folder = tmp_path / "arca" / "small"
+def on_small_disk(folder):
+    """A wrapper that gives a program a small file system there, which no other process sees and which ends with it."""
+    mount = 'mount -t tmpfs -o size=24m arca-test "$0" && exec "$@"'
+    wrapper = ["unshare", "--mount", "sh", "-c", mount, str(folder)]
     folder.mkdir(parents=True)
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "arca-test", str(folder)],
-                                           capture_output=True).returncode != 0:
+    if os.geteuid() != 0 or subprocess.run([*wrapper, "true"], capture_output=True).returncode != 0:
         pytest.skip("a small file system cannot be mounted here")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    return wrapper
 
 
-def test_a_full_disk_holds_up_only_those_who_need_it(tmp_path, small_disk):
+def test_a_full_disk_holds_up_only_those_who_need_it(tmp_path):
     names = ["small", "disk1", "disk2"]
-    gateway = Arca(tmp_path / "arca",
+    gateway = Arca(tmp_path / "arca", wrapper=on_small_disk(tmp_path / "arca" / "small"),
                    backends=[{"name": n, "driver": "disk", "path": n, "segment_size": "16MiB"} for n in names],
                    placements=[{"name": "default", "backends": names, "write_quorum": 2},
                                {"name": "all", "backends": names, "write_quorum": 3}]).start()

@@ -215,8 +215,8 @@ static int open_window(const struct object_reader *r, const struct window *windo
 static int read_window(struct object_reader *r, const struct window *window, uint8_t *data,
                        struct chunk *chunk) SUSPENDS
 {
-    Arca__Replica **replicas;
-    size_t count;
+    Arca__Replica **replicas = NULL;
+    size_t count = 0;
     uint32_t tried = 0;
     int rc = find_replicas(r, window->extent, &replicas, &count);
     for (size_t attempt = 0; rc == 0 && attempt <= count; attempt++) {

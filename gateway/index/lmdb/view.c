@@ -283,7 +283,7 @@ int txn_cursor(struct txn *txn, enum table table, MDB_cursor **out)
 
 int txn_seek(struct txn *txn, enum table table, MDB_cursor_op op, struct span *key, struct span *value)
 {
-    MDB_cursor *cursor;
+    MDB_cursor *cursor = NULL;
     int rc = txn_cursor(txn, table, &cursor);
     if (rc != 0)
         return rc;

@@ -12,9 +12,10 @@ static int parse_date(struct span text, int64_t *seconds)
     char with_gmt[CLOCK_HTTP_SIZE];
 
     text = span_trim(text);
-    if (text.len == CLOCK_HTTP_SIZE - 1 + 2 && span_eq(span_skip(text, text.len - zone.len), zone)) {
-        memcpy(with_gmt, text.ptr, text.len - zone.len);
-        memcpy(with_gmt + text.len - zone.len, "GMT", sizeof("GMT"));
+    const size_t before = CLOCK_HTTP_SIZE - sizeof("GMT");
+    if (text.len == before + zone.len && span_eq(span_skip(text, before), zone)) {
+        memcpy(with_gmt, text.ptr, before);
+        memcpy(with_gmt + before, "GMT", sizeof("GMT"));
         text = span_of(with_gmt, CLOCK_HTTP_SIZE - 1);
     }
     return clock_parse_http(text, seconds) == 0 || clock_parse_basic(text, seconds) == 0 ? 0 : ERR_DENIED;

@@ -82,7 +82,7 @@ def test_drain_finishes_what_was_begun(tmp_path):
     url = s3.generate_presigned_url("put_object", Params={"Bucket": "drain", "Key": "k"})
     wire = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     wire.sendall(f"PUT {url.split(gateway.host, 1)[1]} HTTP/1.1\r\nHost: {gateway.host}\r\nContent-Length: 6\r\n\r\nabc".encode())
-    wait_until(lambda: gateway.metric("arca_connections") >= 1, 20, "the upload has begun")
+    wait_until(lambda: gateway.metric("arca_body_memory_bytes") > 0, 20, "the upload has begun")
     idle = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     gateway.process.send_signal(signal.SIGTERM)
     assert idle.recv(1) == b""

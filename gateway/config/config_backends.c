@@ -166,14 +166,46 @@ static int take_backend(struct work *w, size_t at)
     return 0;
 }
 
+/* But for slashes that mean nothing. */
+static bool same_path(const char *a, const char *b)
+{
+    for (;; a++, b++) {
+        bool part_a = *a == '/', part_b = *b == '/';
+        a += strspn(a, "/");
+        b += strspn(b, "/");
+        if (*a == '\0' && *b == '\0')
+            return true;
+        if (part_a != part_b || *a != *b)
+            return false;
+    }
+}
+
+/* The scheme and the host, without the scheme's own port. *path is what follows. */
+static struct span take_host(const char *url, const char **path)
+{
+    bool tls = url[4] == 's'; /* see take_url */
+    size_t scheme = tls ? 8 : 7;
+    *path = url + scheme + strcspn(url + scheme, "/");
+    struct span host = span_of(url, (size_t)(*path - url)), port = tls ? SPAN_LITERAL(":443") : SPAN_LITERAL(":80");
+    if (host.len > port.len && span_eq(span_skip(host, host.len - port.len), port))
+        host.len -= port.len;
+    return host;
+}
+
+static bool same_endpoint(const char *a, const char *b)
+{
+    const char *path_a, *path_b;
+    return span_ieq(take_host(a, &path_a), take_host(b, &path_b)) && same_path(path_a, path_b);
+}
+
 /* Two backends at one place would count as two copies. */
 static bool same_place(const struct backend_settings *a, const struct backend_settings *b)
 {
     if (a->path != NULL || b->path != NULL)
-        return a->path != NULL && b->path != NULL && strcmp(a->path, b->path) == 0;
+        return a->path != NULL && b->path != NULL && same_path(a->path, b->path);
     const char *prefix_a = a->prefix != NULL ? a->prefix : "", *prefix_b = b->prefix != NULL ? b->prefix : "";
-    return strcmp(a->endpoint, b->endpoint) == 0 && strcmp(a->bucket, b->bucket) == 0 &&
-           strcmp(prefix_a, prefix_b) == 0;
+    return strcmp(a->bucket, b->bucket) == 0 && strcmp(prefix_a, prefix_b) == 0 &&
+           same_endpoint(a->endpoint, b->endpoint);
 }
 
 static int check_twins(struct work *w, size_t at)

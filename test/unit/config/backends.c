@@ -175,6 +175,12 @@ static const struct wrong {
      "7: backends[0].credentials.metadata:", "s3 only"},
     {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {environment: A}}",
      "8: backends[1].endpoint:", "is the same as backends[0]'s"},
+    {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://H/', bucket: blobs, credentials: {environment: A}}",
+     "8: backends[1].endpoint:", "is the same as backends[0]'s"},
+    {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://h:80', bucket: blobs, credentials: {environment: A}}",
+     "8: backends[1].endpoint:", "is the same as backends[0]'s"},
+    {S3 "}\n  - {name: two, driver: disk, path: /srv/a}\n  - {name: three, driver: disk, path: /srv//a/}",
+     "9: backends[2].path:", "is the same as backends[1]'s"},
 };
 
 static void mistakes_are_told(void **state)

@@ -3,6 +3,7 @@
 #ifndef ARCA_BACKENDS_BACKEND_H
 #define ARCA_BACKENDS_BACKEND_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -79,6 +80,7 @@ struct backend_ops {
 struct backend {
     const struct backend_ops *ops;
     char name[33];
+    atomic_size_t straggling; /* the store's: memory that puts keep which nobody waits for any more */
 };
 
 /* --- the disk driver --- */

@@ -7,6 +7,7 @@
 #include "replicas.h"
 
 #define STRAGGLERS_PART 4    /* of the body budget, one part may wait for stragglers */
+#define FIBER_MEMORY    32768 /* bytes, about: a straggler holds its fiber's stack, too */
 #define RETRY_MS        2000 /* after a straggler failed, repair takes over */
 
 /* What becomes of what is stored and not kept. */
@@ -19,6 +20,7 @@ struct branch {
     bool done;
     bool kept;  /* the caller has its locator, or its fate is being seen to */
     bool known; /* it had failed before the index was told */
+    size_t straggling; /* what its backend is charged with */
     struct fanout_result result;
 };
 
@@ -29,7 +31,7 @@ struct fanout {
     struct fiber *caller; /* NULL once it has left */
     struct blob_name name;
     struct block *data; /* NULL once all branches are done */
-    bool straggling;    /* counted as such */
+    size_t straggling;  /* what all stragglers are charged with */
     enum fate fate;
     struct index *index; /* to adopt */
     struct fanout *next;
@@ -69,9 +71,9 @@ static void leftover(struct fanout *fanout, const char *backend, int rc)
 
 static void release_data(struct fanout *fanout)
 {
-    if (fanout->straggling)
-        atomic_fetch_sub(&fanout->shared->straggling, fanout->data->capacity);
-    fanout->straggling = false;
+    if (fanout->straggling > 0)
+        atomic_fetch_sub(&fanout->shared->straggling, fanout->straggling);
+    fanout->straggling = 0;
     block_unref(fanout->data);
     fanout->data = NULL;
 }
@@ -126,6 +128,9 @@ static void branch_done(struct branch *branch, int rc)
     struct fanout *fanout = branch->fanout;
     branch->result.rc = rc;
     branch->done = true;
+    if (branch->straggling > 0)
+        atomic_fetch_sub(&branch->backend->straggling, branch->straggling);
+    branch->straggling = 0;
     fanout->stored += rc == 0;
     if (++fanout->done == fanout->count)
         release_data(fanout);
@@ -176,17 +181,26 @@ static int await_quorum(const struct fanout *fanout, unsigned quorum) SUSPENDS
     return 0;
 }
 
+static size_t stragglers_max(const struct fanout *fanout)
+{
+    return budget_limit(fanout->data->budget) / STRAGGLERS_PART;
+}
+
 /* From now on the block is there for stragglers only. A backend that hangs must not take the memory of all bodies. */
 static void limit_stragglers(struct fanout *fanout)
 {
-    struct block *block = fanout->data;
-    size_t before = atomic_fetch_add(&fanout->shared->straggling, block->capacity);
-    fanout->straggling = true;
-    if (before + block->capacity <= budget_limit(block->budget) / STRAGGLERS_PART)
-        return;
+    size_t charge = fanout->data->capacity + FIBER_MEMORY;
+    size_t before = atomic_fetch_add(&fanout->shared->straggling, charge);
+    bool too_many = before + charge > stragglers_max(fanout);
+    fanout->straggling = charge;
     for (size_t i = 0; i < fanout->count; i++) {
-        if (fanout->branches[i].fiber != NULL)
-            fiber_cancel(fanout->branches[i].fiber);
+        struct branch *branch = &fanout->branches[i];
+        if (branch->fiber == NULL)
+            continue;
+        branch->straggling = charge;
+        atomic_fetch_add(&branch->backend->straggling, charge);
+        if (too_many)
+            fiber_cancel(branch->fiber);
     }
 }
 
@@ -206,9 +220,12 @@ static void leave(struct fanout *fanout, enum fate fate)
     }
 }
 
+/* A backend whose stragglers take all that stragglers may is passed over: not every driver can end a put that hangs. */
 static void begin(struct fanout *fanout, struct branch *branch)
 {
-    int rc = fiber_spawn(fiber_loop(fiber_self()), run_branch, branch, &branch->fiber);
+    int rc = ERR_BUSY;
+    if (atomic_load(&branch->backend->straggling) < stragglers_max(fanout))
+        rc = fiber_spawn(fiber_loop(fiber_self()), run_branch, branch, &branch->fiber);
     if (rc == 0) {
         fanout->references++;
         return;

@@ -19,15 +19,16 @@ struct fanout_result {
 
 /* What all puts of a store share. */
 struct fanout_shared {
-    atomic_size_t straggling; /* bytes of blocks that wait for stragglers only */
+    atomic_size_t straggling; /* bytes that are held by stragglers only */
     atomic_bool leftovers;    /* a backend may hold what nobody refers to */
 };
 
 /* Puts the block on all `count` backends, each on a fiber of its own, and returns when `quorum` of them have it, or so
  * many have failed that they never will, or the caller is cancelled. 0, or why the quorum was missed. The fibers that are
- * not done by then go on by themselves, within a quarter of the block's budget; beyond it they are ended. On success with
- * backends that have failed or not answered, *open is not NULL and is to be settled; whatever a call that fails leaves on
- * a backend is removed again. */
+ * not done by then go on by themselves, within a quarter of the block's budget; beyond it they are ended, and a backend
+ * that takes all of it because its puts cannot be ended is not asked (ERR_BUSY). On success with backends that have
+ * failed or not answered, *open is not NULL and is to be settled; whatever a call that fails leaves on a backend is removed
+ * again. */
 int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,
                const struct blob_name *name, struct block *data, struct fanout_result *results,
                struct fanout **open) SUSPENDS;

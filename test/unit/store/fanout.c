@@ -204,7 +204,8 @@ static void begin_straggling(void)
     assert_int_equal(call.results[1].rc, ERR_BUSY);
     assert_int_equal(call.results[2].locator.bytes[0], 'c');
     assert_int_equal(atomic_load(&call.block->references), 2); /* the straggler's */
-    assert_int_equal(shared.straggling, call.block->capacity);
+    assert_in_range(shared.straggling, call.block->capacity, (1 << 20) / 4);
+    assert_int_equal(fakes[1].backend.straggling, shared.straggling);
     assert_non_null(call.open);
 }
 
@@ -349,6 +350,33 @@ static void stragglers_are_limited(void *arg)
     assert_int_equal(rows.hurried, 1);
 }
 
+/* It cannot be ended, and must not take more and more memory. */
+static void hanging_backend_is_passed_over(void *arg)
+{
+    (void)arg;
+    size_t part = (1 << 20) / 4;
+    begin_straggling();
+    struct fanout *first = call.open;
+    fakes[1].backend.straggling += part; /* other puts before this */
+    call.returned = false;
+    assert_int_equal(fiber_spawn(fiber_loop(fiber_self()), putter, NULL, &call.fiber), 0);
+    settle();
+    assert_true(call.returned);
+    assert_int_equal(call.rc, 0);
+    assert_int_equal(call.results[1].rc, ERR_BUSY);
+    assert_int_equal(atomic_load(&call.block->references), 2); /* the first put's straggler */
+    assert_false(fanout_gather(call.open));
+    fanout_settle(call.open, index_of_test(), false);
+    fanout_settle(first, index_of_test(), false);
+    release(1, 0);
+    finish();
+    assert_int_equal(fakes[1].stored, 1);
+    assert_int_equal(rows.added, 1);
+    assert_int_equal(rows.hurried, 0);
+    assert_int_equal(fakes[1].backend.straggling, part);
+    assert_int_equal(shared.straggling, 0);
+}
+
 static void with_a_failure(bool hurry)
 {
     begin(2);
@@ -436,6 +464,7 @@ ON_FIBER(straggler_and_a_full_index)
 ON_FIBER(straggler_and_a_broken_index)
 ON_FIBER(straggler_fails)
 ON_FIBER(stragglers_are_limited)
+ON_FIBER(hanging_backend_is_passed_over)
 ON_FIBER(quorum_despite_a_failure)
 ON_FIBER(quorum_missed)
 ON_FIBER(full_is_told)
@@ -454,6 +483,7 @@ int main(void)
         cmocka_unit_test_setup(straggler_and_a_broken_index_test, setup),
         cmocka_unit_test_setup(straggler_fails_test, setup),
         cmocka_unit_test_setup(stragglers_are_limited_test, setup),
+        cmocka_unit_test_setup(hanging_backend_is_passed_over_test, setup),
         cmocka_unit_test_setup(quorum_despite_a_failure_test, setup),
         cmocka_unit_test_setup(quorum_missed_test, setup),
         cmocka_unit_test_setup(full_is_told_test, setup),

@@ -350,9 +350,9 @@ static void note_tried(struct extent_read *read, int i, int rc)
 static int read_hedged(struct extent_read *read, int i, struct member *member, const struct locator *locator,
                        int j) SUSPENDS
 {
-    struct hedge_side sides[2] = {{.backend = member->backend, .locator = *locator}};
+    struct hedge_side sides[2] = {{.backend = member->backend, .locator = *locator, .rc = ERR_BUSY}, {.rc = ERR_BUSY}};
     struct member *other;
-    int winner;
+    int winner = -1;
     if (resolve(read->store, read->replicas[j], &other, &sides[1].locator) != 0)
         return ERR_BUSY;
     sides[1].backend = other->backend;

@@ -142,11 +142,12 @@ static bool metadata_source(const struct s3_keys *keys)
     return keys->remote != NULL;
 }
 
-/* One at a time, and not again at once whatever came of it. */
+/* One at a time, and not again at once whatever the service said; one who gave up has not heard it. */
 static int renew(struct s3_keys *keys, int64_t deadline_ms) SUSPENDS
 {
     int rc = fetch(keys, deadline_ms);
-    atomic_store(&keys->again_ms, clock_wall_ms() + (rc == 0 ? RENEWED_MS : FAILED_MS));
+    if (rc != ERR_CANCELED)
+        atomic_store(&keys->again_ms, clock_wall_ms() + (rc == 0 ? RENEWED_MS : FAILED_MS));
     atomic_store(&keys->renewing, false);
     return rc;
 }

@@ -249,6 +249,36 @@ static void together(void **state)
     free(token), free(role), free(text);
 }
 
+/* Whoever asks the service gives up: that says nothing about the service. */
+static void run_get_canceled(void *arg)
+{
+    struct get *get = arg, first = {.keys = get->keys};
+    struct fiber *fiber;
+    assert_int_equal(fiber_spawn(fiber_loop(fiber_self()), run_get, &first, &fiber), 0);
+    fiber_yield();
+    fiber_cancel(fiber);
+    fiber_yield();
+    assert_int_equal(first.rc, ERR_CANCELED);
+    run_get(get);
+}
+
+static void canceled(void **state)
+{
+    (void)state;
+    char *text = document("TASK", 3600);
+    const char *script[] = {text};
+    scripted_start(&server, script, COUNT(script));
+    setenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "/v2/credentials/abc", 1);
+    struct get get = {.keys = create_metadata(BACKEND_CREDENTIALS_ECS)};
+    on_fiber(run_get_canceled, &get);
+    assert_int_equal(get.rc, 0);
+    assert_string_equal(get.key->access_key, "TASK");
+    s3_keys_put(get.key);
+    s3_keys_free(get.keys);
+    scripted_stop(&server);
+    free(text);
+}
+
 static void services_that_fail(void **state)
 {
     (void)state;
@@ -305,6 +335,7 @@ int main(void)
         cmocka_unit_test(ec2),
         cmocka_unit_test(ecs),
         cmocka_unit_test(together),
+        cmocka_unit_test(canceled),
         cmocka_unit_test(services_that_fail),
         cmocka_unit_test(documents),
     };

@@ -20,6 +20,8 @@
 #define STUCK_MAX        5000 /* rows of blobs that a backend does not let go, passed over each time */
 #define FORGET_PERIOD_MS (60 * 1000) /* a mutation forgets 1000 uploads at most: 10^6 a day and more must be kept up with */
 #define FORGET_AFTER_MS  (24 * 3600 * 1000LL) /* for as long a repeated CompleteMultipartUpload succeeds */
+#define SCAN_PART        10 /* a search for orphans that fails is repeated after so many times its time, */
+#define SCAN_WAIT_MS     (600 * 1000) /* or this, since repair waits for it */
 #define LEASE_SIZE       8
 #define ARENA_LIMIT      ((size_t)16 << 20)
 
@@ -32,6 +34,8 @@ struct garbage {
     struct fiber *fiber; /* of the loop's thread */
     atomic_bool stop;
     bool scanned;
+    int scan_rc;     /* of the last search that failed */
+    int64_t scan_at; /* loop_now_ms: not again before */
     bool *swept; /* backends, by number: searched for orphans */
     int64_t forget_at; /* loop_now_ms */
     struct arena *batch;
@@ -267,12 +271,24 @@ bool garbage_swept(const struct garbage *garbage, const struct backend *backend)
 
 /* --- the fiber --- */
 
+/* The listings that a search takes cost time and, of some stores, money. */
+static int scan(struct garbage *garbage) SUSPENDS
+{
+    int64_t began_ms = loop_now_ms();
+    if (garbage->scanned || began_ms < garbage->scan_at)
+        return garbage->scanned ? 0 : garbage->scan_rc;
+    garbage->scan_rc = scan_orphans(garbage);
+    garbage->scanned = garbage->scan_rc == 0;
+    int64_t wait_ms = SCAN_PART * (loop_now_ms() - began_ms);
+    garbage->scan_at = loop_now_ms() + (wait_ms < SCAN_WAIT_MS ? wait_ms : SCAN_WAIT_MS);
+    return garbage->scan_rc;
+}
+
 /* Its steps do not wait for each other: a backend that is down holds up what is on it, and nothing else. The first error. */
 static int cycle(struct garbage *garbage) SUSPENDS
 {
-    int rc = garbage->scanned ? 0 : scan_orphans(garbage), collected = 0, forgot = 0;
+    int rc = scan(garbage), collected = 0, forgot = 0;
     struct pass pass = {.more = true};
-    garbage->scanned = rc == 0;
     while (collected == 0 && pass.more && !stopping(garbage))
         collected = collect(garbage, &pass);
     if (!stopping(garbage))

@@ -17,6 +17,7 @@ static const uint8_t FOREIGN[8] = "foreign"; /* not this index's */
 static char *folder;
 static struct store *store;
 static struct garbage *garbage;
+static int64_t grace_ms;
 
 /* --- the index, as the test plays it: only what garbage.c calls, so that the linker takes no other --- */
 
@@ -87,7 +88,7 @@ int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct
                        size_t *count)
 {
     (void)index;
-    assert_in_range(clock_wall_ms() - until_ms, GRACE_MS, GRACE_MS + 1000);
+    assert_in_range(clock_wall_ms() - until_ms, grace_ms, grace_ms + 1000);
     assert_true(max >= 8);
     *out = arena_alloc(arena, max * sizeof(Arca__Blob *));
     *count = 0;
@@ -228,6 +229,7 @@ static int setup(void **state)
     leases_open = fail_apply = false;
     backend_name = "one";
     stuck_blobs = 0;
+    grace_ms = GRACE_MS;
     return 0;
 }
 
@@ -239,22 +241,27 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Runs the collector until its first cycle has ended. */
-static void run_once(void)
+/* Runs the collector until the flag is set. */
+static void run_until(atomic_bool *flag)
 {
     struct loop *loop;
-    cycled = false;
+    *flag = false;
     assert_int_equal(loop_create(&(struct loop_options){.number = 0}, &loop), 0);
-    assert_int_equal(garbage_start(store, NULL, loop, OWN, GRACE_MS, &garbage), 0);
+    assert_int_equal(garbage_start(store, NULL, loop, OWN, grace_ms, &garbage), 0);
     assert_int_equal(loop_start(loop), 0);
-    for (int i = 0; i < 20000 && !cycled; i++)
+    for (int i = 0; i < 20000 && !*flag; i++)
         usleep(1000);
-    assert_true(cycled);
+    assert_true(*flag);
     garbage_stop(garbage);
     loop_stop(loop);
     loop_join(loop);
     loop_free(loop);
     garbage_free(garbage);
+}
+
+static void run_once(void)
+{
+    run_until(&cycled);
 }
 
 static void collects_garbage(void **state)
@@ -344,6 +351,44 @@ static void behind_a_heap(void **state)
     assert_int_equal(collected, 1);
 }
 
+static struct {
+    int count;
+    int64_t began_ms[2], ended_ms[2];
+    atomic_bool twice;
+} lists;
+
+static int list_for_nothing(struct backend *backend, struct blob_cursor *cursor, struct blob_batch *out)
+{
+    (void)backend, (void)cursor, (void)out;
+    int n = lists.count < 2 ? lists.count++ : 1;
+    lists.began_ms[n] = loop_now_ms();
+    int64_t until_ms = loop_now_ms() + 30;
+    int rc = 0;
+    while (rc == 0)
+        rc = fiber_wait(until_ms);
+    lists.ended_ms[n] = loop_now_ms();
+    lists.twice = n == 1;
+    return ERR_IO;
+}
+
+/* Listings cost money: a scan that fails takes a small part of the time only. */
+static void scan_fails(void **state)
+{
+    (void)state;
+    struct backend *backend = store_backend(store, 0);
+    const struct backend_ops *ops = backend->ops;
+    struct backend_ops failing = *ops;
+    failing.list = list_for_nothing;
+    backend->ops = &failing;
+    leases_open = true;
+    grace_ms = 200; /* then a cycle begins each 100 ms */
+    lists.count = 0;
+    run_until(&lists.twice);
+    backend->ops = ops;
+    assert_true(leases_open);
+    assert_true(lists.began_ms[1] - lists.ended_ms[0] >= 10 * (lists.ended_ms[0] - lists.began_ms[0]));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(index_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(backend_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(behind_a_heap, setup, teardown),
+        cmocka_unit_test_setup_teardown(scan_fails, setup, teardown),
     };
     log_setup(LOG_ERROR, LOG_TEXT);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -102,6 +102,8 @@ static int take_credentials(struct work *w, size_t at, const struct file_backend
     if (from->metadata != NULL) {
         if (w->file->backends[at].driver != 1)
             return document_refuse(w->document, key(w, at, "credentials.metadata"), "is for driver s3 only");
+        if (to->signature != 4)
+            return document_refuse(w->document, key(w, at, "credentials.metadata"), "is for signature v4 only");
         to->credentials_from = (enum backend_credentials) * from->metadata;
         return take_url(w, key(w, at, "credentials.endpoint"), from->endpoint, &to->credentials);
     }
@@ -112,6 +114,18 @@ static int take_credentials(struct work *w, size_t at, const struct file_backend
     }
     to->credentials_from = BACKEND_CREDENTIALS_FILE; /* config_backend_files looks for it */
     return 0;
+}
+
+/* What the library that speaks signature version 2 cannot do is refused rather than left undone. */
+static int check_signature(struct work *w, size_t at, const struct file_backend *from)
+{
+    const char *unknown = from->ca_file != NULL         ? "ca_file"
+                          : from->proxy != NULL         ? "proxy"
+                          : from->storage_class != NULL ? "storage_class"
+                                                        : NULL;
+    if (unknown == NULL || from->signature == NULL || *from->signature == 4)
+        return 0;
+    return document_refuse(w->document, key(w, at, unknown), "means nothing to signature v2; remove it");
 }
 
 static int take_remote(struct work *w, size_t at, const struct file_backend *from, struct backend_settings *to)
@@ -128,7 +142,8 @@ static int take_remote(struct work *w, size_t at, const struct file_backend *fro
     if (to->connections < 1 || to->connections > 4096)
         return document_refuse(w->document, key(w, at, "connections"), "must be from 1 to 4096, not %u",
                                to->connections);
-    if ((rc = take_url(w, key(w, at, "endpoint"), from->endpoint, &to->endpoint)) != 0 ||
+    if ((rc = check_signature(w, at, from)) != 0 ||
+        (rc = take_url(w, key(w, at, "endpoint"), from->endpoint, &to->endpoint)) != 0 ||
         (rc = take_text(w, at, bucket_key, bucket, names, &to->bucket)) != 0 ||
         (rc = take_text(w, at, "account", from->account, names, &to->account)) != 0 ||
         (rc = take_text(w, at, "region", from->region, "abcdefghijklmnopqrstuvwxyz0123456789-", &to->region)) != 0 ||

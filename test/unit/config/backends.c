@@ -71,7 +71,7 @@ static void remote_stores(void **state)
         "    prefix: gateway/1\n"
         "    region: eu-central-1\n"
         "    addressing: virtual-host\n"
-        "    signature: v2\n"
+        "    signature: v4\n"
         "    storage_class: STANDARD_IA\n"
         "    credentials: {file: minio.keys}\n"
         "    ca_file: ca.pem\n"
@@ -80,7 +80,8 @@ static void remote_stores(void **state)
         "    connections: 16\n"
         "    jurisdiction: eu\n"
         "    cost: 3\n"
-        "  - {name: two, driver: s3, endpoint: 'http://h:9000', bucket: b-1, credentials: {environment: MINIO}}\n"
+        "  - {name: two, driver: s3, endpoint: 'http://h:9000', bucket: b-1, signature: v2,\n"
+        "     credentials: {environment: MINIO}}\n"
         "  - {name: three, driver: s3, endpoint: 'http://h:9000', bucket: b-1, prefix: x, credentials: {metadata: "
         "ec2}}\n"
         "  - name: four\n"
@@ -105,7 +106,7 @@ static void remote_stores(void **state)
     assert_string_equal(one->prefix, "gateway/1");
     assert_string_equal(one->region, "eu-central-1");
     assert_int_equal(one->virtual_host, 1);
-    assert_int_equal(one->signature, 2);
+    assert_int_equal(one->signature, 4);
     assert_string_equal(one->storage_class, "STANDARD_IA");
     assert_int_equal(one->credentials_from, BACKEND_CREDENTIALS_FILE);
     file_path("minio.keys", path);
@@ -119,7 +120,8 @@ static void remote_stores(void **state)
     assert_int_equal(one->cost, 3);
     assert_int_equal(two->credentials_from, BACKEND_CREDENTIALS_ENVIRONMENT);
     assert_string_equal(two->credentials, "MINIO");
-    assert_int_equal(two->signature, 4);
+    assert_int_equal(two->signature, 2);
+    assert_int_equal(c->backends[2].signature, 4);
     assert_int_equal(two->timeout_ms, 60000);
     assert_int_equal(two->connections, 64);
     assert_null(two->region);
@@ -175,6 +177,10 @@ static const struct wrong {
      "7: backends[0].credentials.metadata:", "s3 only"},
     {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://h', bucket: blobs, credentials: {environment: A}}",
      "8: backends[1].endpoint:", "is the same as backends[0]'s"},
+    {S3 ", signature: v2, storage_class: GLACIER}", "7: backends[0].storage_class:", "means nothing to signature v2"},
+    {S3 ", signature: v2, proxy: 'http://p'}", "7: backends[0].proxy:", "means nothing to signature v2"},
+    {"{name: one, driver: s3, signature: v2, endpoint: 'http://h', bucket: blobs, credentials: {metadata: ec2}}",
+     "7: backends[0].credentials.metadata:", "signature v4 only"},
     {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://H/', bucket: blobs, credentials: {environment: A}}",
      "8: backends[1].endpoint:", "is the same as backends[0]'s"},
     {S3 "}\n  - {name: two, driver: s3, endpoint: 'http://h:80', bucket: blobs, credentials: {environment: A}}",

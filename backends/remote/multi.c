@@ -1,6 +1,9 @@
 /* libcurl's multi interface on libuv. The handles of libuv exist only while transfers are under way, so that an idle
  * client does not hold its loop back from ending; the connections stay. */
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include "base/err.h"
 #include "base/list.h"
 #include "remote_private.h"
@@ -121,6 +124,14 @@ static struct poll *poll_create(struct multi *multi, curl_socket_t fd)
     return poll;
 }
 
+/* Ceph's gateway writes an answer's head and body apart, without TCP_NODELAY: until the head is acknowledged, its kernel
+ * keeps the body of a small answer back, for the 40 ms that ours would delay that. The kernel forgets this option, so that it
+ * is set with each answer that is waited for. */
+static void acknowledge_at_once(curl_socket_t fd)
+{
+    setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &(int){1}, sizeof(int));
+}
+
 static int on_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     (void)easy;
@@ -136,6 +147,8 @@ static int on_wants_socket(CURL *easy, curl_socket_t fd, int what, void *arg, vo
     }
     if (poll == NULL && (poll = poll_create(multi, fd)) == NULL)
         return -1;
+    if (what & CURL_POLL_IN)
+        acknowledge_at_once(fd);
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
     return uv_poll_start(&poll->handle, events, on_poll) == 0 ? 0 : -1;
 }

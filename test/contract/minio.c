@@ -113,7 +113,7 @@ static void refuses(void **state)
     no_bucket.bucket = (char *)(uintptr_t) "nowhere";
     refused(&no_bucket, "no such bucket", ERR_UNAVAILABLE);
     assert_true(asprintf(&wrong_key, "%s/wrong", minio.folder) > 0);
-    minio_write_file(wrong_key, "access_key_id: minioadmin\nsecret_access_key: wrong\n");
+    file_write_private(wrong_key, "access_key_id: minioadmin\nsecret_access_key: wrong\n");
     no_access.credentials = wrong_key;
     refused(&no_access, "403", ERR_DENIED);
     free(wrong_key);

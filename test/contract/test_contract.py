@@ -11,7 +11,7 @@ SKIPPED = 77
 def drivers():
     """The rows of the suite's table."""
     text = (SOURCE / "test" / "contract" / "backend.c").read_text()
-    return re.findall(r'^    \{"([a-z0-9]+)", ', text.split("DRIVERS[]", 1)[1].split("};", 1)[0], re.MULTILINE)
+    return re.findall(r'^    \{"([a-z0-9-]+)", ', text.split("DRIVERS[]", 1)[1].split("};", 1)[0], re.MULTILINE)
 
 
 @pytest.mark.parametrize("driver", drivers())

@@ -4,6 +4,7 @@
 
 #include "backends/azure/azure.h"
 #include "backends/azure/private.h"
+#include "base/text.h"
 #include "blobs.h"
 #include "server.h"
 
@@ -35,13 +36,6 @@ static inline void azurite_run_container(void *arg)
     azure_call_end(&call);
 }
 
-static inline void azurite_write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    if (file == NULL || fchmod(fileno(file), 0600) != 0 || fputs(text, file) < 0 || fclose(file) != 0)
-        abort();
-}
-
 /* What it stores goes to memory. False when it does not start. */
 static inline bool azurite_start(struct azurite *azurite)
 {
@@ -56,7 +50,7 @@ static inline bool azurite_start(struct azurite *azurite)
     if (asprintf(&azurite->key_file, "%s/credentials", azurite->folder) < 0 ||
         asprintf(&azurite->endpoint, "http://127.0.0.1:%u/arca", azurite->server.port) < 0)
         abort();
-    azurite_write_file(azurite->key_file, "key: " AZURITE_KEY "\n");
+    file_write_private(azurite->key_file, "key: " AZURITE_KEY "\n");
     azurite->settings = (struct backend_settings){
         .name = "contract",
         .driver = "azure",
@@ -72,6 +66,30 @@ static inline bool azurite_start(struct azurite *azurite)
     on_fiber(azurite_run_container, &op);
     op.backend->ops->close(op.backend);
     return op.rc == 0;
+}
+
+/* The credentials of a service SAS for the container: what `permissions` ("rwdl") allow, from now on for some ms. The
+ * caller frees the text. learn.microsoft.com/rest/api/storageservices/create-service-sas, for versions since 2020-12-06 */
+static inline char *azurite_sas(const char *permissions, int64_t valid_ms)
+{
+    static const char version[] = "2021-08-06";
+    char until[CLOCK_ISO_SIZE], signature[SIGN_AZURE_SIZE], *text, *token;
+    uint8_t key[sizeof(AZURITE_KEY)];
+    size_t key_len;
+    struct buf encoded = {.cap = 1024};
+    clock_iso(clock_wall_ms() + valid_ms, until);
+    strcpy(until + 19, "Z"); /* no fraction of a second */
+    if (text_unbase64(SPAN_LITERAL(AZURITE_KEY), key, sizeof(key), &key_len) != 0 ||
+        asprintf(&text, "%s\n\n%s\n/blob/arca/blobs\n\n\n\n%s\nc\n\n\n\n\n\n\n", permissions, until, version) < 0)
+        abort();
+    sign_azure_signature(span_of(key, key_len), span_str(text), signature);
+    text_uri_encode(&encoded, span_str(signature), false);
+    if (encoded.failed != 0 || asprintf(&token, "sas_token: sv=%s&sr=c&sp=%s&se=%s&sig=%.*s\n", version, permissions,
+                                        until, SPAN_FMT(buf_span(&encoded))) < 0)
+        abort();
+    buf_free(&encoded);
+    free(text);
+    return token;
 }
 
 static inline void azurite_stop(struct azurite *azurite)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "backends/backend.h"
 #include "base/err.h"
@@ -34,6 +35,14 @@ static inline void folder_remove(char *path)
 {
     nftw(path, folder_remove_one, 16, FTW_DEPTH | FTW_PHYS);
     free(path);
+}
+
+/* As files of keys must be: only its owner may read it. */
+static inline void file_write_private(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    if (file == NULL || fchmod(fileno(file), 0600) != 0 || fputs(text, file) < 0 || fclose(file) != 0)
+        abort();
 }
 
 /* --- blobs with contents that tell what they are --- */

@@ -4,8 +4,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
-#include "backends/s3/s3_private.h"
-#include "blobs.h"
+#include "s3_bucket.h"
 #include "server.h"
 
 #define MINIO_KEY "access_key_id: minioadmin\nsecret_access_key: minioadmin\n"
@@ -47,34 +46,6 @@ static inline unsigned minio_free_port(void)
     return ntohs(address.sin_port);
 }
 
-static inline void minio_run_bucket(void *arg)
-{
-    struct blob_op *op = arg;
-    struct call call;
-    op->rc = call_begin((struct s3 *)(void *)op->backend, "bucket", "PUT", "", &call);
-    if (op->rc == 0) {
-        op->rc = call_perform(&call);
-        call_end(&call);
-    }
-}
-
-static inline void minio_write_file(const char *path, const char *text)
-{
-    FILE *file = fopen(path, "w");
-    if (file == NULL || fchmod(fileno(file), 0600) != 0 || fputs(text, file) < 0 || fclose(file) != 0)
-        abort();
-}
-
-static inline bool minio_make_bucket(struct minio *minio)
-{
-    struct blob_op op = {0};
-    if (s3_open(&minio->settings, &op.backend) != 0)
-        return false;
-    on_fiber(minio_run_bucket, &op);
-    op.backend->ops->close(op.backend);
-    return op.rc == 0;
-}
-
 /* False when it does not start. */
 static inline bool minio_start(struct minio *minio)
 {
@@ -94,7 +65,7 @@ static inline bool minio_start(struct minio *minio)
         return false;
     if (asprintf(&minio->endpoint, "http://%s", address) < 0)
         abort();
-    minio_write_file(minio->key_file, MINIO_KEY);
+    file_write_private(minio->key_file, MINIO_KEY);
     minio->settings = (struct backend_settings){
         .name = "contract",
         .driver = "s3",
@@ -103,7 +74,7 @@ static inline bool minio_start(struct minio *minio)
         .credentials_from = BACKEND_CREDENTIALS_FILE,
         .credentials = minio->key_file,
     };
-    return minio_make_bucket(minio);
+    return s3_bucket_make(&minio->settings);
 }
 
 static inline void minio_stop(struct minio *minio)

@@ -10,10 +10,21 @@
 #define BIG_BODY   65536
 #define BIG_BUFFER 262144L
 #define BUFFER     16384L
+#define NOT_YET    (INT64_MAX / 2) /* no stall before it has a connection */
 
 static void moved(struct attempt *attempt)
 {
     attempt->moved_ms = loop_now_ms();
+}
+
+/* It has a connection: until then libcurl's limit for connecting counts, and while it waits for another's, the deadline. */
+static int on_connected(void *arg, char *remote_ip, char *local_ip, int remote_port, int local_port)
+{
+    (void)remote_ip, (void)local_ip, (void)remote_port, (void)local_port;
+    struct attempt *attempt = arg;
+    moved(attempt);
+    fiber_wake(attempt->fiber);
+    return CURL_PREREQFUNC_OK;
 }
 
 /* --- the body that is sent --- */
@@ -249,6 +260,8 @@ static int set_up(struct attempt *attempt)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, attempt);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_write);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, attempt);
+    curl_easy_setopt(easy, CURLOPT_PREREQFUNCTION, on_connected);
+    curl_easy_setopt(easy, CURLOPT_PREREQDATA, attempt);
     if (curl_easy_setopt(easy, CURLOPT_URL, attempt->request->url) != CURLE_OK || set_connection(attempt) != CURLE_OK ||
         set_method(attempt) != CURLE_OK)
         return ERR_NOMEM;
@@ -286,7 +299,7 @@ int exchange_run(struct remote *remote, struct remote_request *request, struct a
         return ERR_NOMEM;
     attempt->text_start = request->text != NULL ? request->text->len : 0;
     forget_head(attempt);
-    moved(attempt);
+    attempt->moved_ms = NOT_YET;
     int rc = set_up(attempt);
     if (rc == 0) {
         rc = multi_run(multi, attempt);

@@ -34,7 +34,7 @@ struct remote_options {
     const char *ca_file;        /* PEM; NULL: the system's */
     const char *proxy;          /* "http://proxy.clinic.example:3128"; NULL: none. The environment is not asked */
     int64_t connect_timeout_ms; /* 5 s */
-    int64_t stall_timeout_ms;   /* 15 s: an attempt that moves no byte for so long has failed */
+    int64_t stall_timeout_ms;   /* 15 s: an attempt that has a connection and moves no byte for so long has failed */
     unsigned attempts;          /* 5 in all */
     unsigned connections;       /* 64 a loop */
     int64_t backoff_ms; /* 100 ms: doubles with every attempt up to 50 times that; a random part of it is waited */

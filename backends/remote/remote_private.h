@@ -26,7 +26,7 @@ struct attempt {
     size_t dropped;    /* bytes of the answer's body that nobody wants */
     size_t head;       /* bytes of the answer's head */
     size_t text_start; /* of request->text before it */
-    int64_t moved_ms;  /* when bytes moved last */
+    int64_t moved_ms;  /* when bytes moved last; far ahead until it has a connection */
     int64_t retry_after_ms;
     bool overflow; /* the answer was longer than it may be */
     int failed;    /* what a callback failed with */

@@ -343,6 +343,28 @@ static void many_at_once(void **state)
     end();
 }
 
+/* Waiting for another request's connection says nothing about the store. */
+static void waits_for_a_connection(void **state)
+{
+    (void)state;
+    static const char *const script[] = {SCRIPT_HANG, HELLO};
+    uint8_t dst[2][5];
+    struct job jobs[2];
+    struct loop *loop;
+    begin(script, COUNT(script), (struct remote_options){.connections = 1, .stall_timeout_ms = 150});
+    assert_int_equal(loop_create(&(struct loop_options){.number = 3}, &loop), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        jobs[i] = (struct job){.request = {.dst = dst[i], .capacity = 5, .once = true}};
+        assert_int_equal(fiber_spawn(loop, run_job, &jobs[i], NULL), 0);
+    }
+    loop_stop(loop);
+    loop_run(loop);
+    loop_free(loop);
+    assert_int_equal(jobs[0].rc, ERR_UNAVAILABLE);
+    assert_int_equal(jobs[1].rc, 0);
+    end();
+}
+
 /* --- TLS --- */
 
 static char *folder;
@@ -446,6 +468,7 @@ int main(void)
         cmocka_unit_test(nobody_listens),
         cmocka_unit_test(is_canceled),
         cmocka_unit_test(many_at_once),
+        cmocka_unit_test(waits_for_a_connection),
         cmocka_unit_test(tls),
         cmocka_unit_test(endpoints),
     };

@@ -96,7 +96,7 @@ static int ask(const struct call *call, const char *method, const char *url, con
 static void wipe_buf(struct buf *buf)
 {
     if (buf->ptr != NULL)
-        sodium_memzero(buf->ptr, buf->len);
+        sodium_memzero(buf->ptr, buf->allocated); /* a failed attempt has left more than len tells */
     buf_free(buf);
 }
 

@@ -7,6 +7,7 @@
 #include "replicas.h"
 
 #define STRAGGLERS_PART 4    /* of the body budget, one part may wait for stragglers */
+#define HANGING_PART    2    /* and one for those of one backend that cannot be ended, until it is passed over */
 #define FIBER_MEMORY    32768 /* bytes, about: a straggler holds its fiber's stack, too */
 #define RETRY_MS        2000 /* after a straggler failed, repair takes over */
 
@@ -181,17 +182,12 @@ static int await_quorum(const struct fanout *fanout, unsigned quorum) SUSPENDS
     return 0;
 }
 
-static size_t stragglers_max(const struct fanout *fanout)
-{
-    return budget_limit(fanout->data->budget) / STRAGGLERS_PART;
-}
-
 /* From now on the block is there for stragglers only. A backend that hangs must not take the memory of all bodies. */
 static void limit_stragglers(struct fanout *fanout)
 {
     size_t charge = fanout->data->capacity + FIBER_MEMORY;
     size_t before = atomic_fetch_add(&fanout->shared->straggling, charge);
-    bool too_many = before + charge > stragglers_max(fanout);
+    bool too_many = before + charge > budget_limit(fanout->data->budget) / STRAGGLERS_PART;
     fanout->straggling = charge;
     for (size_t i = 0; i < fanout->count; i++) {
         struct branch *branch = &fanout->branches[i];
@@ -220,11 +216,11 @@ static void leave(struct fanout *fanout, enum fate fate)
     }
 }
 
-/* A backend whose stragglers take all that stragglers may is passed over: not every driver can end a put that hangs. */
+/* Not every driver can end a put that hangs. One that is merely the slowest is left in. */
 static void begin(struct fanout *fanout, struct branch *branch)
 {
     int rc = ERR_BUSY;
-    if (atomic_load(&branch->backend->straggling) < stragglers_max(fanout))
+    if (atomic_load(&branch->backend->straggling) < budget_limit(fanout->data->budget) / HANGING_PART)
         rc = fiber_spawn(fiber_loop(fiber_self()), run_branch, branch, &branch->fiber);
     if (rc == 0) {
         fanout->references++;

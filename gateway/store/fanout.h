@@ -26,7 +26,7 @@ struct fanout_shared {
 /* Puts the block on all `count` backends, each on a fiber of its own, and returns when `quorum` of them have it, or so
  * many have failed that they never will, or the caller is cancelled. 0, or why the quorum was missed. The fibers that are
  * not done by then go on by themselves, within a quarter of the block's budget; beyond it they are ended, and a backend
- * that takes all of it because its puts cannot be ended is not asked (ERR_BUSY). On success with backends that have
+ * that takes half of it because its puts cannot be ended is not asked (ERR_BUSY). On success with backends that have
  * failed or not answered, *open is not NULL and is to be settled; whatever a call that fails leaves on a backend is removed
  * again. */
 int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,

@@ -354,7 +354,7 @@ static void stragglers_are_limited(void *arg)
 static void hanging_backend_is_passed_over(void *arg)
 {
     (void)arg;
-    size_t part = (1 << 20) / 4;
+    size_t part = (1 << 20) / 2;
     begin_straggling();
     struct fanout *first = call.open;
     fakes[1].backend.straggling += part; /* other puts before this */

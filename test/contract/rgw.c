@@ -110,6 +110,29 @@ static void refuses(void **state)
     free(wrong_key);
 }
 
+static void administer(const char *words)
+{
+    char *command;
+    assert_true(asprintf(&command, "radosgw-admin --conf %s/cluster/ceph.conf %s >/dev/null", rgw.folder, words) > 0);
+    assert_int_equal(system(command), 0);
+    free(command);
+}
+
+/* A user that may store nothing more: what it has can be read and removed. */
+static void a_quota_is_no_space(void **state)
+{
+    (void)state;
+    struct locator at;
+    assert_int_equal(blob_put_filled(backend, 6, 1000, &at), 0);
+    administer("quota set --quota-scope user --uid arca --max-size 1");
+    administer("quota enable --quota-scope user --uid arca");
+    assert_int_equal(blob_put_filled(backend, 7, 1000, &at), ERR_NOSPC);
+    assert_int_equal(blob_check(backend, 6, 1000, &at), 0);
+    assert_int_equal(blob_remove(backend, 6, &at), 0);
+    administer("quota disable --quota-scope user --uid arca");
+    assert_int_equal(blob_put_filled(backend, 7, 1000, &at), 0);
+}
+
 /* --- how long it takes --- */
 
 struct reads {
@@ -148,6 +171,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(falls_back_to_md5, setup, teardown),
         cmocka_unit_test_setup_teardown(refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_quota_is_no_space, setup, teardown),
         cmocka_unit_test_setup_teardown(small_reads_wait_for_no_acknowledgement, setup, teardown),
     };
     log_set_level(LOG_ERROR);

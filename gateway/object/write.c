@@ -297,8 +297,26 @@ static int check_early(struct engine *engine, struct arena *arena, const struct 
     return index_precondition(put->precondition, rc == 0 ? present : NULL);
 }
 
-static int commit_object(struct body_write *w, struct object_put *put) SUSPENDS
+/* The course of every write: refused early, stored, committed, or given up. `commit` names the body in the index. */
+static int body_write(struct body_write *w, unsigned *retry_after_s,
+                      int (*commit)(struct body_write *w, void *put) SUSPENDS, void *put) SUSPENDS
 {
+    int rc = check_store(w->engine, w->bucket, w->source, retry_after_s);
+    if (rc != 0)
+        return rc;
+    rc = body_store(w);
+    if (rc == 0)
+        rc = commit(w, put);
+    if (rc == 0)
+        body_committed(w);
+    else
+        body_abandon(w);
+    return rc;
+}
+
+static int commit_object(struct body_write *w, void *arg) SUSPENDS
+{
+    struct object_put *put = arg;
     Arca__Object *object = put->object;
     object->size = w->blob.size;
     object->modified_ms = clock_wall_ms();
@@ -321,8 +339,6 @@ static int commit_object(struct body_write *w, struct object_put *put) SUSPENDS
 int object_put(struct engine *engine, struct arena *arena, struct object_put *put) SUSPENDS
 {
     int rc = check_early(engine, arena, put);
-    if (rc == 0)
-        rc = check_store(engine, put->bucket, put->body, &put->retry_after_s);
     if (rc != 0)
         return rc;
     struct body_write w = {
@@ -334,18 +350,12 @@ int object_put(struct engine *engine, struct arena *arena, struct object_put *pu
         .size_max = put->size_max,
         .deadline_ms = put->deadline_ms,
     };
-    rc = body_store(&w);
-    if (rc == 0)
-        rc = commit_object(&w, put);
-    if (rc == 0)
-        body_committed(&w);
-    else
-        body_abandon(&w);
-    return rc;
+    return body_write(&w, &put->retry_after_s, commit_object, put);
 }
 
-static int commit_part(struct body_write *w, struct part_put *put) SUSPENDS
+static int commit_part(struct body_write *w, void *arg) SUSPENDS
 {
+    struct part_put *put = arg;
     Arca__Part *part = put->part;
     part->size = w->blob.size;
     part->modified_ms = clock_wall_ms();
@@ -372,8 +382,6 @@ int part_put(struct engine *engine, struct arena *arena, struct part_put *put) S
         index_upload_get(engine->options.index, put->bucket->uploads_node, put->key, put->upload_id, arena, &upload);
     if (rc == 0 && upload->completed_etag[0] != '\0')
         rc = ERR_NO_SUCH_UPLOAD;
-    if (rc == 0)
-        rc = check_store(engine, put->bucket, put->body, &put->retry_after_s);
     if (rc != 0)
         return rc;
     struct body_write w = {
@@ -385,12 +393,5 @@ int part_put(struct engine *engine, struct arena *arena, struct part_put *put) S
         .size_max = PART_SIZE_MAX,
         .deadline_ms = put->deadline_ms,
     };
-    rc = body_store(&w);
-    if (rc == 0)
-        rc = commit_part(&w, put);
-    if (rc == 0)
-        body_committed(&w);
-    else
-        body_abandon(&w);
-    return rc;
+    return body_write(&w, &put->retry_after_s, commit_part, put);
 }

@@ -62,8 +62,9 @@ struct backend_ops {
     /* Stores data->length bytes; returns when they are on stable storage. Takes no reference beyond its return. Putting
      * a name again with the same bytes succeeds. ERR_NOSPC, ERR_READONLY, ERR_IO, ERR_TIMEOUT, ERR_CANCELED. */
     int (*put)(struct backend *backend, const struct blob_name *name, struct block *data, struct locator *out) SUSPENDS;
-    /* Reads `length` bytes at `offset` into dst: all of them, or an error. ERR_NOT_FOUND, ERR_CORRUPT (the backend's own
-     * checksum fails, or it holds less), ERR_IO, ERR_TIMEOUT, ERR_CANCELED. */
+    /* Reads `length` bytes at `offset` into dst: all of them, or an error. ERR_NOT_FOUND (also when the locator is none
+     * of this driver's), ERR_CORRUPT (the backend's own checksum fails, or it holds less), ERR_IO, ERR_TIMEOUT,
+     * ERR_CANCELED. */
     int (*get)(struct backend *backend, const struct blob_name *name, const struct locator *locator, uint64_t offset,
                uint64_t length, uint8_t *dst) SUSPENDS;
     /* Removing what is not there succeeds. */

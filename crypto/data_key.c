@@ -65,7 +65,7 @@ static void fill_header(struct data_key *key, const struct bucket_key *bucket_ke
     header[HEADER_SUITE] = (uint8_t)suite;
     header[HEADER_SEGMENT_LOG2] = (uint8_t)__builtin_ctz(ENVELOPE_SEGMENT);
     memcpy(header + HEADER_BLOB_ID, blob_id, BLOB_ID_SIZE);
-    put_be64(header + HEADER_BUCKET_KEY_ID, bucket_key->id);
+    be64_put(header + HEADER_BUCKET_KEY_ID, bucket_key->id);
     memcpy(header + HEADER_KEYRING_ID, bucket_key->keyring_id, KEYRING_ID_SIZE);
 }
 

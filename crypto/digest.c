@@ -142,10 +142,10 @@ void digest_final(struct digest *digest, uint8_t out[DIGEST_MAX])
         break;
     case DIGEST_CRC32:
     case DIGEST_CRC32C:
-        put_be32(out, (uint32_t)digest->crc);
+        be32_put(out, (uint32_t)digest->crc);
         break;
     case DIGEST_CRC64NVME:
-        put_be64(out, digest->crc);
+        be64_put(out, digest->crc);
         break;
     case DIGEST_NONE:
     case DIGEST_KINDS:
@@ -175,11 +175,11 @@ int digest_crc_combine(enum digest_kind kind, uint8_t *crc, const uint8_t *secon
     shift = crc_power_of_x(width, polynomial, second_len);
     for (int i = 0; i < 3; i++)
         shift = crc_multiply(width, polynomial, shift, shift);
-    first = width == 32 ? get_be32(crc) : get_be64(crc);
+    first = width == 32 ? be32_get(crc) : be64_get(crc);
     first = crc_multiply(width, polynomial, shift, first);
     if (width == 32)
-        put_be32(crc, (uint32_t)first ^ get_be32(second));
+        be32_put(crc, (uint32_t)first ^ be32_get(second));
     else
-        put_be64(crc, first ^ get_be64(second));
+        be64_put(crc, first ^ be64_get(second));
     return 0;
 }

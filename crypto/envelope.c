@@ -41,6 +41,17 @@ uint64_t envelope_extent_size(enum envelope_suite suite, uint64_t plain)
     return ENVELOPE_HEADER_SIZE + plain + segments * envelope_tag_size(suite);
 }
 
+uint64_t envelope_blob_extent_size(enum envelope_suite suite, uint64_t size, uint64_t extent_size,
+                                   uint32_t extent_count, uint32_t extent)
+{
+    uint64_t before;
+
+    if (extent >= extent_count || envelope_tag_size(suite) == 0 ||
+        __builtin_mul_overflow(extent_size, (uint64_t)extent, &before) || before >= size)
+        return 0;
+    return envelope_extent_size(suite, extent + 1 < extent_count ? extent_size : size - before);
+}
+
 int envelope_plain_size(enum envelope_suite suite, uint64_t stored, uint64_t *plain)
 {
     uint64_t tag = envelope_tag_size(suite);
@@ -73,12 +84,12 @@ static int extent_begin(const struct data_key *key, uint32_t extent_number, uint
     if (rc != 0)
         return rc;
     memcpy(header, key->header, HEADER_COMMITMENT);
-    put_be32(header + HEADER_EXTENT_NUMBER, extent_number);
+    be32_put(header + HEADER_EXTENT_NUMBER, extent_number);
     derive(key->key, LABEL_COMMITMENT, span_of(header, HEADER_COMMITMENT), header + HEADER_COMMITMENT);
 
     input[0] = header[HEADER_SUITE];
     memcpy(input + 1, header + HEADER_BLOB_ID, BLOB_ID_SIZE);
-    put_be32(input + 1 + BLOB_ID_SIZE, extent_number);
+    be32_put(input + 1 + BLOB_ID_SIZE, extent_number);
     derive(key->key, LABEL_EXTENT_KEY, span_of(input, sizeof(input)), extent_key);
     return 0;
 }
@@ -96,7 +107,7 @@ static void forget(enum envelope_suite suite_number)
 static void segment_nonce(const struct suite *suite, uint64_t n, bool final, uint8_t nonce[SUITE_NONCE_MAX])
 {
     memset(nonce, 0, SUITE_NONCE_MAX);
-    put_be64(nonce + suite->nonce_size - 9, n);
+    be64_put(nonce + suite->nonce_size - 9, n);
     nonce[suite->nonce_size - 1] = final;
 }
 
@@ -165,6 +176,23 @@ int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segme
     return 0;
 }
 
+int extent_verify(struct extent_opener *opener, struct span stored, uint64_t first, uint64_t count, uint8_t *scratch)
+{
+    int rc = 0;
+    for (uint64_t i = first; rc == 0 && i < opener->segments && i - first < count; i++) {
+        uint64_t start = envelope_segment_offset(opener->suite, i);
+        uint64_t end = i + 1 < opener->segments ? envelope_segment_offset(opener->suite, i + 1) : stored.len;
+        if (start >= end || end > stored.len || end - start > EXTENT_SCRATCH)
+            rc = ERR_CORRUPT;
+        else
+            memcpy(scratch, stored.ptr + start, end - start);
+        if (rc == 0)
+            rc = extent_open_segment(opener, i, scratch, (size_t)(end - start));
+    }
+    sodium_memzero(scratch, EXTENT_SCRATCH);
+    return rc;
+}
+
 void extent_open_end(struct extent_opener *opener)
 {
     forget(opener->suite);
@@ -185,9 +213,9 @@ int envelope_parse_header(struct span bytes, struct envelope_header *out)
     if (suite_get(p[HEADER_SUITE]) == NULL)
         return ERR_UNSUPPORTED;
     out->suite = (enum envelope_suite)p[HEADER_SUITE];
-    out->extent_number = get_be32(p + HEADER_EXTENT_NUMBER);
+    out->extent_number = be32_get(p + HEADER_EXTENT_NUMBER);
     memcpy(out->blob_id, p + HEADER_BLOB_ID, BLOB_ID_SIZE);
-    out->bucket_key_id = get_be64(p + HEADER_BUCKET_KEY_ID);
+    out->bucket_key_id = be64_get(p + HEADER_BUCKET_KEY_ID);
     memcpy(out->keyring_id, p + HEADER_KEYRING_ID, KEYRING_ID_SIZE);
     memcpy(out->wrapped_key, p + HEADER_WRAPPED_KEY, WRAPPED_KEY_SIZE);
     memcpy(out->commitment, p + HEADER_COMMITMENT, sizeof(out->commitment));

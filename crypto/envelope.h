@@ -43,6 +43,10 @@ void data_key_free(struct data_key *key);
 
 /* Bytes that an extent of `plain` bytes takes, header and tags included. plain is 1 or more. */
 uint64_t envelope_extent_size(enum envelope_suite suite, uint64_t plain);
+/* The same of an extent of a blob: of `extent_count`, each of `extent_size` bytes of plaintext but the last, `size` in all.
+ * 0: the numbers contradict each other, the suite is unknown, or there is no such extent. */
+uint64_t envelope_blob_extent_size(enum envelope_suite suite, uint64_t size, uint64_t extent_size,
+                                   uint32_t extent_count, uint32_t extent);
 /* The other way; ERR_CORRUPT for a size that no plaintext gives. */
 int envelope_plain_size(enum envelope_suite suite, uint64_t stored, uint64_t *plain);
 /* Where segment number n begins in the stored extent, and where its plaintext may be put before sealing. */
@@ -87,6 +91,11 @@ int extent_check_header(const struct extent_opener *opener, struct span header);
 /* Verifies and decrypts segment n in place: `length` is ciphertext and tag. The plaintext is then at the same place,
  * length less the tag. On ERR_CORRUPT the `length` bytes are zeroes. */
 int extent_open_segment(struct extent_opener *opener, uint64_t n, uint8_t *segment, size_t length);
+/* Whether `count` segments from number `first` on verify; `stored` is the whole extent, of the size that extent_open_begin was
+ * given, and stays as it is. The header is not looked at. Several calls make one extent, so that others run in between.
+ * ERR_CORRUPT */
+#define EXTENT_SCRATCH (ENVELOPE_SEGMENT + ENVELOPE_TAG_MAX) /* bytes of the caller's to work in; wiped */
+int extent_verify(struct extent_opener *opener, struct span stored, uint64_t first, uint64_t count, uint8_t *scratch);
 void extent_open_end(struct extent_opener *opener);
 
 /* A header as read from a backend, for tools (check, scrub, rebuild): needs no key. */

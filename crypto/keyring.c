@@ -214,8 +214,8 @@ static struct span associated_data(const struct keyring *keyring, uint64_t key_i
 {
     memcpy(out, LABEL_BUCKET_KEY, LABEL_SIZE);
     memcpy(out + LABEL_SIZE, keyring->id, KEYRING_ID_SIZE);
-    put_be64(out + LABEL_SIZE + KEYRING_ID_SIZE, key_id);
-    put_be32(out + LABEL_SIZE + KEYRING_ID_SIZE + 8, generation);
+    be64_put(out + LABEL_SIZE + KEYRING_ID_SIZE, key_id);
+    be32_put(out + LABEL_SIZE + KEYRING_ID_SIZE + 8, generation);
     return span_of(out, ASSOCIATED_SIZE);
 }
 
@@ -278,6 +278,43 @@ int bucket_key_open(struct keyring *keyring, uint64_t key_id, uint32_t generatio
         return rc;
     }
     key->id = key_id;
+    memcpy(key->keyring_id, keyring->id, KEYRING_ID_SIZE);
+    sodium_mprotect_readonly(key);
+    *out = key;
+    return 0;
+}
+
+static int derive_journal_key(struct keyring *keyring, uint32_t generation, uint8_t key[KEY_SIZE])
+{
+    uint8_t input[KEYRING_ID_SIZE + 4];
+    int rc = ERR_NOT_FOUND;
+
+    memcpy(input, keyring->id, KEYRING_ID_SIZE);
+    be32_put(input + KEYRING_ID_SIZE, generation);
+    pthread_rwlock_rdlock(&keyring->lock);
+    for (uint32_t i = keyring->count; i-- > 0 && rc == ERR_NOT_FOUND;) {
+        if (keyring->keys[i].generation == generation) {
+            derive(keyring->keys[i].key, LABEL_JOURNAL, span_of(input, sizeof(input)), key);
+            rc = 0;
+        }
+    }
+    pthread_rwlock_unlock(&keyring->lock);
+    return rc;
+}
+
+int journal_key_open(struct keyring *keyring, uint32_t generation, struct bucket_key **out)
+{
+    struct bucket_key *key = sodium_malloc(sizeof(*key));
+    int rc;
+
+    if (key == NULL)
+        return ERR_NOMEM;
+    rc = derive_journal_key(keyring, generation, key->key);
+    if (rc != 0) {
+        sodium_free(key);
+        return rc;
+    }
+    key->id = generation;
     memcpy(key->keyring_id, keyring->id, KEYRING_ID_SIZE);
     sodium_mprotect_readonly(key);
     *out = key;

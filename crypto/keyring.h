@@ -46,6 +46,10 @@ int bucket_key_create(struct keyring *keyring, uint64_t key_id, uint32_t *genera
 int bucket_key_open(struct keyring *keyring, uint64_t key_id, uint32_t generation, struct span wrapped,
                     struct bucket_key **out);
 void bucket_key_free(struct bucket_key *key);
+/* The key that stands in for a bucket key when the index's journal is sealed: derived from a root key, so that a keyring
+ * alone opens what an index is rebuilt from. Its id is the generation. Freed with bucket_key_free. ERR_NOT_FOUND (no such
+ * generation), ERR_NOMEM. */
+int journal_key_open(struct keyring *keyring, uint32_t generation, struct bucket_key **out);
 /* Wraps the same bucket key under the newest root key. */
 int keyring_rewrap(struct keyring *keyring, uint64_t key_id, uint32_t generation, struct span wrapped,
                    uint32_t *new_generation, uint8_t new_wrapped[WRAPPED_KEY_SIZE]);

@@ -64,7 +64,7 @@ int keyring_parse(struct span file, struct keyring_header *out)
         return ERR_CORRUPT;
     if (p[AT_VERSION] != VERSION)
         return ERR_FORMAT;
-    out->count = get_be32(p + AT_COUNT);
+    out->count = be32_get(p + AT_COUNT);
     if (out->count == 0 || out->count > GENERATIONS_MAX || file.len != keyring_file_size(out->count))
         return ERR_CORRUPT;
     checksum(p, file.len, sum);
@@ -72,8 +72,8 @@ int keyring_parse(struct span file, struct keyring_header *out)
         return ERR_CORRUPT;
     if (p[AT_RESERVED] != 0 || p[AT_RESERVED + 1] != 0)
         return ERR_CORRUPT;
-    out->argon2_passes = get_be32(p + AT_PASSES);
-    out->argon2_memory = get_be64(p + AT_MEMORY);
+    out->argon2_passes = be32_get(p + AT_PASSES);
+    out->argon2_memory = be64_get(p + AT_MEMORY);
     switch (p[AT_UNLOCK]) {
     case UNLOCK_KEY_FILE:
         out->how = KEYRING_KEY_FILE;
@@ -143,7 +143,7 @@ int keyring_unseal(struct span file, const struct keyring_header *header, enum k
         goto err1;
     rc = 0;
     for (size_t i = 0; i < header->count; i++) {
-        keys[i].generation = get_be32(plain + i * ROOT_KEY_SIZE);
+        keys[i].generation = be32_get(plain + i * ROOT_KEY_SIZE);
         memcpy(keys[i].key, plain + i * ROOT_KEY_SIZE + 4, KEY_SIZE);
         if (keys[i].generation <= (i == 0 ? 0 : keys[i - 1].generation))
             rc = ERR_CORRUPT;
@@ -175,18 +175,18 @@ int keyring_seal(struct keyring_header *header, struct span secret, const struct
     if (plain == NULL)
         goto err0;
     for (size_t i = 0; i < header->count; i++) {
-        put_be32(plain + i * ROOT_KEY_SIZE, keys[i].generation);
+        be32_put(plain + i * ROOT_KEY_SIZE, keys[i].generation);
         memcpy(plain + i * ROOT_KEY_SIZE + 4, keys[i].key, KEY_SIZE);
     }
     memset(file, 0, AT_SEALED);
     memcpy(file + AT_MAGIC, MAGIC, 8);
     file[AT_VERSION] = VERSION;
     file[AT_UNLOCK] = passphrase ? UNLOCK_PASSPHRASE : UNLOCK_KEY_FILE;
-    put_be32(file + AT_PASSES, header->argon2_passes);
-    put_be64(file + AT_MEMORY, header->argon2_memory);
+    be32_put(file + AT_PASSES, header->argon2_passes);
+    be64_put(file + AT_MEMORY, header->argon2_memory);
     memcpy(file + AT_SALT, header->salt, sizeof(header->salt));
     memcpy(file + AT_ID, header->id, sizeof(header->id));
-    put_be32(file + AT_COUNT, header->count);
+    be32_put(file + AT_COUNT, header->count);
     randombytes_buf(file + AT_NONCE, WRAP_NONCE_SIZE);
     crypto_aead_xchacha20poly1305_ietf_encrypt(file + AT_SEALED, NULL, plain, plain_size, file, AT_NONCE, NULL,
                                                file + AT_NONCE, key);

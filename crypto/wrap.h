@@ -3,9 +3,9 @@
 #ifndef ARCA_CRYPTO_WRAP_H
 #define ARCA_CRYPTO_WRAP_H
 
-#include <endian.h>
 #include <stddef.h>
 #include <stdint.h>
+#include "base/byteorder.h"
 #include "base/span.h"
 #include "crypto/keyring.h"
 
@@ -18,9 +18,10 @@
 #define LABEL_DATA_KEY   "arca data key\0\0"
 #define LABEL_BUCKET_KEY "arca bucket key"
 #define LABEL_KEY_FILE   "arca key file\0\0"
+#define LABEL_JOURNAL    "arca journal\0\0\0"
 _Static_assert(sizeof(LABEL_EXTENT_KEY) == LABEL_SIZE && sizeof(LABEL_COMMITMENT) == LABEL_SIZE &&
                    sizeof(LABEL_DATA_KEY) == LABEL_SIZE && sizeof(LABEL_BUCKET_KEY) == LABEL_SIZE &&
-                   sizeof(LABEL_KEY_FILE) == LABEL_SIZE,
+                   sizeof(LABEL_KEY_FILE) == LABEL_SIZE && sizeof(LABEL_JOURNAL) == LABEL_SIZE,
                "labels are 16 bytes");
 
 /* `nonce` is WRAP_NONCE_SIZE fresh random bytes. */
@@ -31,33 +32,6 @@ int unwrap_key(const uint8_t wrapping[KEY_SIZE], struct span associated, struct 
 
 /* 32 bytes: BLAKE2b of label || input under `key`. */
 void derive(const uint8_t key[KEY_SIZE], const char label[LABEL_SIZE], struct span input, uint8_t out[32]);
-
-/* Big-endian numbers. */
-static inline void put_be32(uint8_t *out, uint32_t value)
-{
-    value = htobe32(value);
-    memcpy(out, &value, sizeof(value));
-}
-
-static inline void put_be64(uint8_t *out, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(out, &value, sizeof(value));
-}
-
-static inline uint32_t get_be32(const uint8_t *in)
-{
-    uint32_t value;
-    memcpy(&value, in, sizeof(value));
-    return be32toh(value);
-}
-
-static inline uint64_t get_be64(const uint8_t *in)
-{
-    uint64_t value;
-    memcpy(&value, in, sizeof(value));
-    return be64toh(value);
-}
 
 struct bucket_key {
     uint8_t key[KEY_SIZE];

@@ -4,7 +4,18 @@ import pytest
 
 def pytest_addoption(parser):
     parser.addoption("--rounds", type=int, default=200, help="crash: how often arcad is killed")
+    parser.addoption("--operations", type=int, default=100000, help="model: operations a run")
+    parser.addoption("--seed", type=int, default=None, help="model: one run with this seed only")
     parser.addoption("--seconds", type=int, default=8, help="fuzz: seconds a target")
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What a test has to tell also when it passes: record_property("told", TEXT)."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, text in getattr(report, "user_properties", ()):
+                if name == "told" and report.when == "call":
+                    terminalreporter.line(text)
 
 
 @pytest.hookimpl(trylast=True)

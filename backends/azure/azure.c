@@ -97,12 +97,12 @@ static int get(struct backend *backend, const struct blob_name *name, const stru
     struct azure *azure = of(backend);
     struct azure_call call;
     char key[BLOB_KEY_SIZE];
-    uint64_t end;
-    if (locator->length != 0 || __builtin_add_overflow(offset, length, &end) || end > INT64_MAX)
-        return ERR_CORRUPT;
+    int rc = blob_key_range(locator, offset, length);
+    if (rc != 0)
+        return rc;
     blob_key(azure->prefix, name, key);
     /* No range has no bytes: whether the blob is there, and reaches so far, is asked without one. */
-    int rc = azure_call_begin(&call, azure, length > 0 ? "GET" : "HEAD", key, "");
+    rc = azure_call_begin(&call, azure, length > 0 ? "GET" : "HEAD", key, "");
     if (rc == 0 && length > 0)
         rc = perform_get(&call, offset, length, dst);
     else if (rc == 0 && (rc = azure_perform(&call)) == 0)

@@ -59,7 +59,7 @@ static int closed(void *arg, unsigned depth, struct span name, struct span text)
 int azure_list_parse(struct span body, const char *prefix, struct blob_cursor *cursor, struct blob_batch *out)
 {
     struct page page = {.prefix = prefix, .out = out};
-    struct remote_xml_reader reader = {.arg = &page, .closed = closed};
+    struct xml_reader reader = {.arg = &page, .closed = closed};
     out->count = 0;
     int rc = remote_xml_parse(body, "EnumerationResults", &reader);
     if (rc == ERR_NOMEM)

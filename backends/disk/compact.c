@@ -4,20 +4,24 @@
  * included, are punched. Nothing live moves, no locator changes, and so the index need not know. What remains are the
  * blocks that hold live bytes. A segment without live records is deleted.
  *
- * All of it runs on the one tidy thread, so that the counts and marks need no lock. */
+ * All of it runs on the one tidy thread, so that the counts and marks need no lock. The segment that is being written is
+ * no exception but for its deletion, which the writer does when it has begun another. */
 #include "disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
 
-/* A segment is compacted when dead bytes that could not be punched make up this part of it. */
-#define LOOSE_PART 16
-#define LOOSE_MIN  (1u << 20)
+/* A segment is compacted when dead bytes that could not be punched make up this part of it, or the smaller part when
+ * nothing was removed from it for a while: to walk it costs as much, however little it is for. */
+#define LOOSE_PART        16
+#define LOOSE_PART_RESTED 128
+#define LOOSE_MIN         (1u << 20)
 
 /* Punches the whole blocks of (offset's header, end). Returns the bytes punched. A file system that cannot is no error: the
  * space comes back with the segment. */
@@ -58,8 +62,10 @@ struct run {
     uint64_t marked; /* bytes that the first header's mark covers; dead runs */
 };
 
-/* Calls `fn` for each live record and each dead run of [header, end). */
-static int walk_runs(const struct segment *segment, int (*fn)(const struct run *run, void *arg), void *arg)
+/* Calls `fn` for each live record and each dead run of [header, end). *damaged (may be NULL): whether there were damaged
+ * bytes between them. */
+static int walk_runs(const struct segment *segment, int (*fn)(const struct run *run, void *arg), void *arg,
+                     bool *damaged)
 {
     struct segment_scan scan;
     int rc = segment_scan_begin(&scan, segment->fd, segment->number, SEGMENT_HEADER_SIZE, segment->end);
@@ -77,6 +83,8 @@ static int walk_runs(const struct segment *segment, int (*fn)(const struct run *
     }
     if (rc == 0 && run.end != 0)
         rc = fn(&run, arg);
+    if (damaged != NULL)
+        *damaged = scan.damaged > 0;
     segment_scan_end(&scan);
     return rc;
 }
@@ -91,15 +99,17 @@ static int count_run(const struct run *run, void *arg)
     return 0;
 }
 
-/* Counts a sealed segment the first time that something is removed from it: not at start, which must not read all headers
- * of a large store. */
-static int count(struct segment *segment)
+/* A sealed segment is counted the first time that something is removed from it: not at start, which must not read all
+ * headers of a large store. */
+int disk_count(struct segment *segment)
 {
     if (segment->counted)
         return 0;
     segment->live = 0;
     segment->loose = 0;
-    int rc = walk_runs(segment, count_run, segment);
+    bool damaged = false;
+    int rc = walk_runs(segment, count_run, segment, &damaged);
+    segment->live += damaged; /* what cannot be read may live: its segment is kept */
     segment->counted = rc == 0;
     return rc;
 }
@@ -127,49 +137,68 @@ static int punch_run(const struct run *run, void *arg)
 }
 
 /* The marks must be durable before the headers that they cover go: else a walk after a power loss would meet a hole where
- * it expects a header. */
+ * it expects a header. They are synced by a descriptor of their own: the kernel reports a failed write once to each, and
+ * the writer's must not miss one. */
 static int compact(struct disk *disk, struct segment *segment)
 {
     struct compaction compaction = {disk, segment, 0};
-    int rc = walk_runs(segment, mark_run, &compaction);
+    int fd = segment_reopen(&disk->table, segment, O_RDWR);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : err_from_errno(errno); /* the writer deleted it: it was sealed, and empty */
+    int rc = walk_runs(segment, mark_run, &compaction, NULL);
+    if (rc == 0 && disk_fdatasync(fd) != 0) {
+        disk_fail(disk, "fdatasync", errno);
+        rc = ERR_IO;
+    }
+    close(fd);
     if (rc != 0)
         return rc;
-    if (disk_fdatasync(segment->fd) != 0) {
-        disk_fail(disk, "fdatasync", errno);
-        return ERR_IO;
-    }
-    rc = walk_runs(segment, punch_run, &compaction);
+    rc = walk_runs(segment, punch_run, &compaction, NULL);
     segment->loose = 0;
     log_debug("disk_compacted", "backend %s: segment %u: %llu bytes punched, %llu records live", disk->backend.name,
               segment->number, (unsigned long long)compaction.punched, (unsigned long long)segment->live);
     return rc;
 }
 
-/* Deletes or compacts the segment if it is worth it. */
-static int tidy(struct disk *disk, struct segment *segment)
+static bool is_loose(const struct segment *segment, unsigned part)
 {
-    if (!atomic_load(&segment->sealed) || segment->removed)
-        return 0;
-    int rc = count(segment);
-    if (rc != 0)
-        return rc;
-    if (segment->live == 0)
-        return segment_delete(&disk->table, segment);
-    uint64_t limit = segment->end / LOOSE_PART;
-    return segment->loose >= (limit > LOOSE_MIN ? limit : LOOSE_MIN) ? compact(disk, segment) : 0;
+    uint64_t limit = segment->end / part;
+    return segment->loose >= (limit > LOOSE_MIN ? limit : LOOSE_MIN);
 }
 
-/* A segment that lost records while it was being written is looked at once it is sealed. */
-static void tidy_touched(struct disk *disk)
+/* Deletes or compacts the segment if it is worth it. One that is being written is compacted when it rests, so that the syncs
+ * of that do not hold up the writer's. */
+static int tidy(struct disk *disk, struct segment *segment)
 {
+    int rc = disk_count(segment);
+    if (rc != 0)
+        return rc;
+    bool sealed = atomic_load(&segment->sealed);
+    bool empty = atomic_load(&segment->live) == 0; /* after that: in a sealed one the count does not grow any more */
+    if (sealed && empty)
+        return segment_delete(&disk->table, segment);
+    if (empty)
+        disk_writer_unsettle(disk->writer);
+    return sealed && is_loose(segment, LOOSE_PART) ? compact(disk, segment) : 0;
+}
+
+bool disk_tidy_rested(void *arg)
+{
+    struct disk *disk = arg;
     struct segment *segment;
-    if (disk->touched == 0 || segment_acquire(&disk->table, disk->touched, &segment) != 0)
-        return;
-    if (atomic_load(&segment->sealed)) {
-        disk->touched = 0;
-        (void)tidy(disk, segment);
+    bool more = false, done = false;
+    int64_t rested_ms = clock_monotonic_ms() - disk_settle_ms;
+    for (uint32_t number = 1; number != 0 && !done && !disk->failed; number++) {
+        if (segment_acquire_loose(&disk->table, number, LOOSE_MIN, &segment) != 0)
+            break;
+        number = segment->number;
+        if (atomic_load(&segment->live) > 0 && is_loose(segment, LOOSE_PART_RESTED)) {
+            done = segment->removed_ms <= rested_ms;
+            more |= !done || compact(disk, segment) == 0;
+        }
+        segment_release(&disk->table, segment);
     }
-    segment_release(&disk->table, segment);
+    return more;
 }
 
 /* Whether there is a live record of that name and length: 1, 0, ERR_IO. */
@@ -193,8 +222,7 @@ static int remove_from(struct disk *disk, struct segment *segment, const struct 
     int rc = stands_there(segment, name, place);
     if (rc <= 0)
         return rc;
-    bool sealed = atomic_load(&segment->sealed);
-    if (sealed && (rc = count(segment)) != 0)
+    if ((rc = disk_count(segment)) != 0)
         return rc;
     uint64_t size = segment_align(RECORD_HEADER_SIZE + place->length);
     /* Not synced: a mark that a power loss takes back leaves a blob that the index does not name, and which is removed
@@ -202,12 +230,9 @@ static int remove_from(struct disk *disk, struct segment *segment, const struct 
     if ((rc = mark(disk, segment, place->offset, size)) != 0)
         return rc;
     uint64_t punched = place->length >= 2 * PUNCH_BLOCK ? punch(disk, segment, place->offset, place->offset + size) : 0;
-    if (!sealed) {
-        disk->touched = segment->number;
-        return 0;
-    }
-    segment->live--;
     segment->loose += size - punched;
+    segment->removed_ms = clock_monotonic_ms();
+    atomic_fetch_sub(&segment->live, 1);
     return tidy(disk, segment);
 }
 
@@ -216,7 +241,6 @@ int disk_remove_blob(struct disk *disk, const struct blob_name *name, const stru
     struct segment *segment;
     if (disk->failed)
         return ERR_READONLY;
-    tidy_touched(disk);
     int rc = segment_acquire(&disk->table, place->segment, &segment);
     if (rc != 0)
         return rc == ERR_NOT_FOUND ? 0 : rc;

@@ -17,7 +17,6 @@
 #include <unistd.h>
 #include "base/err.h"
 #include "base/log.h"
-#include "base/metrics.h"
 #include "crypto/digest.h"
 
 #define SEGMENT_SIZE_DEFAULT ((uint64_t)256 << 20)
@@ -133,11 +132,9 @@ static int disk_get(struct backend *backend, const struct blob_name *name, const
             rc = check_header(&place, name, header);
     }
     segment_release(&disk->table, segment);
-    if (rc == ERR_CORRUPT) {
-        metrics_add(METRIC_DAMAGED_READS, 1);
+    if (rc == ERR_CORRUPT)
         log_error("disk_damaged", "backend %s: no sound record of %llu bytes at segment %u, offset %llu", backend->name,
                   (unsigned long long)place.length, place.segment, (unsigned long long)place.offset);
-    }
     return rc;
 }
 
@@ -353,20 +350,19 @@ static int recover(struct disk *disk, struct segment **active)
                  disk->backend.name, last->number, (unsigned long long)cut, (unsigned long long)end);
     if (rc == 0) {
         last->end = end;
-        *active = last;
-        disk->touched = last->number;
-        return 0;
-    }
-    if (rc == ERR_NOT_FOUND) { /* a crash while it was made: nothing was ever acknowledged from it */
+        if ((rc = disk_count(last)) == 0)
+            *active = last;
+    } else if (rc == ERR_NOT_FOUND) { /* a crash while it was made: nothing was ever acknowledged from it */
         rc = segment_delete(&disk->table, last);
     } else if (rc == ERR_CORRUPT) {
         log_error("disk_damaged", "backend %s: segment %u: its header is damaged, its records are kept",
                   disk->backend.name, last->number);
         rc = 0;
-    } else {
-        log_error("disk_open", "backend %s: segment %u: %s", disk->backend.name, last->number, err_text(rc));
     }
-    segment_release(&disk->table, last);
+    if (rc != 0)
+        log_error("disk_open", "backend %s: segment %u: %s", disk->backend.name, last->number, err_text(rc));
+    if (*active == NULL)
+        segment_release(&disk->table, last);
     return rc;
 }
 
@@ -377,8 +373,10 @@ static int start_threads(struct disk *disk, struct segment *active)
         rc = worker_pool_create("arca-disk-tidy", 1, &disk->tidy);
     if (rc == 0)
         rc = disk_writer_start(disk, active, &disk->writer);
-    if (rc == 0)
+    if (rc == 0) {
+        worker_pool_tick(disk->tidy, disk_settle_ms, disk_tidy_rested, disk);
         return 0;
+    }
     log_error("disk_open", "backend %s: threads: %s", disk->backend.name, err_text(rc));
     if (disk->tidy != NULL)
         worker_pool_free(disk->tidy);

@@ -22,7 +22,6 @@ struct disk {
     struct disk_writer *writer;
     struct worker_pool *readers; /* reads that miss the page cache */
     struct worker_pool *tidy;    /* one thread: removals, listing, compaction */
-    uint32_t touched;            /* of the tidy thread: the last segment that may have lost records while it was being written */
 };
 
 /* Storage failed: no more writes. Logs. */
@@ -46,8 +45,14 @@ int disk_writer_start(struct disk *disk, struct segment *active, struct disk_wri
 void disk_writer_stop(struct disk_writer *writer);
 /* Any thread. The put's completion is posted when it is on stable storage or has failed. */
 void disk_writer_put(struct disk_writer *writer, struct disk_put *put);
+/* Any thread. Nothing lives any more in the segment that is being written: unless puts come, its space goes back. */
+void disk_writer_unsettle(struct disk_writer *writer);
 
 /* --- compact.c, all on the tidy thread --- */
+/* What lives in a segment, and what is loose; once. ERR_NOMEM, ERR_IO. */
+int disk_count(struct segment *segment);
+/* Compacts one segment that has rested. Whether others will be worth it, now or when they have rested. */
+bool disk_tidy_rested(void *disk);
 int disk_remove_blob(struct disk *disk, const struct blob_name *name, const struct disk_place *place);
 int disk_list_blobs(struct disk *disk, struct blob_cursor *cursor, struct blob_batch *out);
 

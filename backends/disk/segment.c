@@ -1,11 +1,11 @@
 #include "segment.h"
 
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "base/byteorder.h"
 #include "base/err.h"
 #include "crypto/digest.h"
 
@@ -14,32 +14,7 @@ static const uint8_t SEGMENT_MAGIC[8] = {'A', 'R', 'C', 'A', 'S', 'E', 'G', '\n'
 static const uint8_t RECORD_MAGIC[4] = {0xa7, 'R', 'E', 'C'};
 
 int (*disk_fdatasync)(int fd) = fdatasync;
-
-static void put_u32(uint8_t *p, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(p, &value, sizeof(value));
-}
-
-static void put_u64(uint8_t *p, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(p, &value, sizeof(value));
-}
-
-static uint32_t get_u32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof(value));
-    return le32toh(value);
-}
-
-static uint64_t get_u64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof(value));
-    return le64toh(value);
-}
+int64_t disk_settle_ms = 3000;
 
 static bool is_zero(const uint8_t *p, size_t size)
 {
@@ -51,25 +26,25 @@ void segment_header_encode(uint32_t number, uint8_t out[SEGMENT_HEADER_SIZE])
 {
     memset(out, 0, SEGMENT_HEADER_SIZE);
     memcpy(out, SEGMENT_MAGIC, sizeof(SEGMENT_MAGIC));
-    put_u32(out + 8, SEGMENT_VERSION);
-    put_u64(out + 16, number);
-    put_u32(out + 28, digest_crc32c(0, out, 28));
+    le32_put(out + 8, SEGMENT_VERSION);
+    le64_put(out + 16, number);
+    le32_put(out + 28, digest_crc32c(0, out, 28));
 }
 
 int segment_header_decode(uint32_t number, const uint8_t in[SEGMENT_HEADER_SIZE])
 {
-    if (memcmp(in, SEGMENT_MAGIC, sizeof(SEGMENT_MAGIC)) != 0 || get_u32(in + 28) != digest_crc32c(0, in, 28))
+    if (memcmp(in, SEGMENT_MAGIC, sizeof(SEGMENT_MAGIC)) != 0 || le32_get(in + 28) != digest_crc32c(0, in, 28))
         return ERR_CORRUPT;
-    if (get_u32(in + 8) != SEGMENT_VERSION)
+    if (le32_get(in + 8) != SEGMENT_VERSION)
         return ERR_FORMAT;
-    return get_u64(in + 16) == number ? 0 : ERR_CORRUPT;
+    return le64_get(in + 16) == number ? 0 : ERR_CORRUPT;
 }
 
 static uint32_t place_crc(uint32_t segment, uint64_t offset)
 {
     uint8_t seed[12];
-    put_u32(seed, segment);
-    put_u64(seed + 4, offset);
+    le32_put(seed, segment);
+    le64_put(seed + 4, offset);
     return digest_crc32c(0, seed, sizeof(seed));
 }
 
@@ -79,17 +54,17 @@ void record_header_encode(uint32_t segment, uint64_t offset, const struct record
 {
     memset(out, 0, RECORD_HEADER_SIZE);
     memcpy(out, RECORD_MAGIC, sizeof(RECORD_MAGIC));
-    put_u64(out + 8, header->length);
+    le64_put(out + 8, header->length);
     memcpy(out + 16, header->name.bytes, BLOB_NAME_SIZE);
-    put_u32(out + 36, header->data_crc);
-    put_u32(out + 4, digest_crc32c(place_crc(segment, offset), out + 8, RECORD_DEAD_OFFSET - 8));
+    le32_put(out + 36, header->data_crc);
+    le32_put(out + 4, digest_crc32c(place_crc(segment, offset), out + 8, RECORD_DEAD_OFFSET - 8));
 }
 
 /* units of 8 bytes 4, crc 4 (of place, units) */
 void record_dead_encode(uint32_t segment, uint64_t offset, uint64_t span, uint8_t out[8])
 {
-    put_u32(out, (uint32_t)(span / SEGMENT_ALIGN));
-    put_u32(out + 4, digest_crc32c(place_crc(segment, offset), out, 4));
+    le32_put(out, (uint32_t)(span / SEGMENT_ALIGN));
+    le32_put(out + 4, digest_crc32c(place_crc(segment, offset), out, 4));
 }
 
 int record_header_decode(uint32_t segment, uint64_t offset, const uint8_t in[RECORD_HEADER_SIZE],
@@ -98,18 +73,18 @@ int record_header_decode(uint32_t segment, uint64_t offset, const uint8_t in[REC
     if (memcmp(in, RECORD_MAGIC, sizeof(RECORD_MAGIC)) != 0)
         return is_zero(in, RECORD_HEADER_SIZE) ? ERR_NOT_FOUND : ERR_CORRUPT;
     uint32_t place = place_crc(segment, offset);
-    if (get_u32(in + 4) != digest_crc32c(place, in + 8, RECORD_DEAD_OFFSET - 8))
+    if (le32_get(in + 4) != digest_crc32c(place, in + 8, RECORD_DEAD_OFFSET - 8))
         return ERR_CORRUPT;
-    out->length = get_u64(in + 8);
+    out->length = le64_get(in + 8);
     if (out->length > RECORD_DATA_MAX)
         return ERR_CORRUPT;
     memcpy(out->name.bytes, in + 16, BLOB_NAME_SIZE);
-    out->data_crc = get_u32(in + 36);
+    out->data_crc = le32_get(in + 36);
     /* A damaged mark counts as none: what is live is for the index to say. */
     const uint8_t *dead = in + RECORD_DEAD_OFFSET;
-    uint64_t span = (uint64_t)get_u32(dead) * SEGMENT_ALIGN;
+    uint64_t span = (uint64_t)le32_get(dead) * SEGMENT_ALIGN;
     bool sound = span >= segment_align(RECORD_HEADER_SIZE + out->length) &&
-                 get_u32(dead + 4) == digest_crc32c(place, dead, 4);
+                 le32_get(dead + 4) == digest_crc32c(place, dead, 4);
     out->dead = sound ? span : 0;
     return 0;
 }
@@ -119,18 +94,18 @@ int record_header_decode(uint32_t segment, uint64_t offset, const uint8_t in[REC
 void disk_place_encode(const struct disk_place *place, struct locator *out)
 {
     out->length = PLACE_SIZE;
-    put_u32(out->bytes, place->segment);
-    put_u64(out->bytes + 4, place->offset);
-    put_u64(out->bytes + 12, place->length);
+    le32_put(out->bytes, place->segment);
+    le64_put(out->bytes + 4, place->offset);
+    le64_put(out->bytes + 12, place->length);
 }
 
 int disk_place_decode(const struct locator *locator, struct disk_place *out)
 {
     if (locator->length != PLACE_SIZE)
-        return ERR_CORRUPT;
-    out->segment = get_u32(locator->bytes);
-    out->offset = get_u64(locator->bytes + 4);
-    out->length = get_u64(locator->bytes + 12);
+        return ERR_NOT_FOUND;
+    out->segment = le32_get(locator->bytes);
+    out->offset = le64_get(locator->bytes + 4);
+    out->length = le64_get(locator->bytes + 12);
     if (out->offset < SEGMENT_HEADER_SIZE || out->offset % SEGMENT_ALIGN != 0 ||
         out->offset > INT64_MAX - 2 * RECORD_DATA_MAX || out->length > RECORD_DATA_MAX)
         return ERR_CORRUPT;
@@ -289,9 +264,7 @@ int segment_recover(int fd, uint32_t number, uint64_t *end, uint64_t *cut)
         return rc;
     if (sound != 0)
         return *end == SEGMENT_HEADER_SIZE ? ERR_NOT_FOUND : ERR_CORRUPT;
-    if (*end == size)
-        return 0;
-    if (ftruncate(fd, (off_t)*end) != 0)
+    if (ftruncate(fd, (off_t)*end) != 0) /* of the same size as well: there may be blocks reserved behind it */
         return errno == ENOSPC ? ERR_NOSPC : ERR_IO;
-    return disk_fdatasync(fd) == 0 ? 0 : ERR_IO;
+    return *end == size || disk_fdatasync(fd) == 0 ? 0 : ERR_IO;
 }

@@ -48,7 +48,7 @@ struct disk_place {
     uint64_t length; /* bytes of data */
 };
 void disk_place_encode(const struct disk_place *place, struct locator *out);
-/* ERR_CORRUPT unless it could be one that was given out. */
+/* ERR_NOT_FOUND (it is none of a disk), ERR_CORRUPT: it cannot be one that was given out. */
 int disk_place_decode(const struct locator *locator, struct disk_place *out);
 
 /* Walks the records of [offset, end). What does not parse is skipped by looking for the next sound header. */
@@ -85,5 +85,7 @@ int segment_read(int fd, void *dst, size_t size, uint64_t offset, size_t *got);
 
 /* fdatasync, replaced by tests that want it to fail. */
 extern int (*disk_fdatasync)(int fd);
+/* What has rested for so long is tidied up; tests are in a hurry. */
+extern int64_t disk_settle_ms;
 
 #endif

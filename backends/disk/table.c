@@ -14,6 +14,7 @@
 #include "segment.h"
 
 #define FILE_NAME_SIZE 16
+#define RESERVED_MAX   (1u << 20) /* bytes of blocks more than a file is long: of the file system itself, or not worth it */
 
 static void file_name(uint32_t number, char out[FILE_NAME_SIZE])
 {
@@ -103,6 +104,19 @@ static void take_out(struct segment_table *table, const struct segment *segment)
     memmove(&table->items[i], &table->items[i + 1], (table->count - i) * sizeof(struct segment *));
 }
 
+/* A power loss can take back that a segment was cut when it was sealed. What fails is left for the next start. */
+static void cut_reserved(const struct segment_table *table, const char *name, const struct stat *st)
+{
+    if ((uint64_t)st->st_blocks * 512 <= (uint64_t)st->st_size + RESERVED_MAX)
+        return;
+    int fd = openat(table->folder, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0)
+        return;
+    if (ftruncate(fd, st->st_size) != 0)
+        log_warn("disk_truncate", "segments/%s: %s", name, strerror(errno));
+    close(fd);
+}
+
 static int load_one(struct segment_table *table, const char *name)
 {
     uint32_t number;
@@ -121,6 +135,7 @@ static int load_one(struct segment_table *table, const char *name)
         return rc;
     segment->end = (uint64_t)st.st_size;
     segment->sealed = true;
+    cut_reserved(table, name, &st);
     return 0;
 }
 
@@ -186,6 +201,19 @@ int segment_acquire(struct segment_table *table, uint32_t number, struct segment
     return rc;
 }
 
+int segment_acquire_loose(struct segment_table *table, uint32_t number, uint64_t loose, struct segment **out)
+{
+    pthread_mutex_lock(&table->lock);
+    size_t i = find(table, number);
+    while (i < table->count && table->items[i]->loose < loose)
+        i++;
+    int rc = i < table->count ? reference(table, table->items[i]) : ERR_NOT_FOUND;
+    if (rc == 0)
+        *out = table->items[i];
+    pthread_mutex_unlock(&table->lock);
+    return rc;
+}
+
 void segment_release(struct segment_table *table, struct segment *segment)
 {
     pthread_mutex_lock(&table->lock);
@@ -243,6 +271,7 @@ int segment_create(struct segment_table *table, struct segment **out)
         segment->fd = fd;
         segment->references = 1;
         segment->end = SEGMENT_HEADER_SIZE;
+        segment->counted = true;
         *out = segment;
     }
     pthread_mutex_unlock(&table->lock);
@@ -253,11 +282,11 @@ int segment_create(struct segment_table *table, struct segment **out)
     return rc;
 }
 
-int segment_open_direct(const struct segment_table *table, const struct segment *segment)
+int segment_reopen(const struct segment_table *table, const struct segment *segment, int flags)
 {
     char name[FILE_NAME_SIZE];
     file_name(segment->number, name);
-    return openat(table->folder, name, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOFOLLOW);
+    return openat(table->folder, name, flags | O_CLOEXEC | O_NOFOLLOW);
 }
 
 int segment_delete(struct segment_table *table, struct segment *segment)
@@ -267,7 +296,8 @@ int segment_delete(struct segment_table *table, struct segment *segment)
     if (unlinkat(table->folder, name, 0) != 0 && errno != ENOENT)
         return ERR_IO;
     pthread_mutex_lock(&table->lock);
-    take_out(table, segment);
+    if (!segment->removed)
+        take_out(table, segment);
     segment->removed = true;
     pthread_mutex_unlock(&table->lock);
     return 0;

@@ -33,11 +33,12 @@
 struct disk_writer {
     struct disk *disk;
     struct thread *thread;
-    pthread_mutex_t lock; /* guards the queue and stop */
+    pthread_mutex_t lock; /* guards the queue, stop and settled */
     pthread_cond_t wake;
     struct disk_put *queue;
     struct disk_put **queue_tail;
     bool stop;
+    bool settled; /* nothing came since settle() */
     /* of the thread: */
     struct segment *active; /* NULL until the first put */
     int direct;             /* the active segment's file for direct IO; -1: not possible here */
@@ -214,6 +215,16 @@ static void roll_back(struct disk_writer *writer)
     writer->size = writer->reserved = writer->tail;
 }
 
+/* Ends the file at `size`, without the blocks that are reserved behind it: they go even if that is its size already. */
+static void trim(struct disk_writer *writer, uint64_t size)
+{
+    if (ftruncate(writer->active->fd, (off_t)size) != 0)
+        log_warn("disk_truncate", "backend %s: segment %u: %s", writer->disk->backend.name, writer->active->number,
+                 strerror(errno));
+    else
+        writer->size = writer->reserved = size;
+}
+
 /* Writes and syncs the batch at the tail. */
 static int append(struct disk_writer *writer, uint64_t bytes)
 {
@@ -247,21 +258,25 @@ static void begin(struct disk_writer *writer, struct segment *segment)
     writer->active = segment;
     writer->tail = segment_align(segment->end);
     writer->size = writer->reserved = segment->end;
-    writer->direct = writer->disk->direct ? segment_open_direct(&writer->disk->table, segment) : -1;
+    writer->direct = writer->disk->direct ? segment_reopen(&writer->disk->table, segment, O_WRONLY | O_DIRECT) : -1;
 }
 
-/* Ends the active segment, without what is allocated behind its tail. */
-static void seal(struct disk_writer *writer)
+/* Ends the active segment. If it is not the last and nothing lives in it, it goes: either the tidy thread sees that it
+ * is sealed when it takes the last record from it, or it is seen here that none is left. */
+static void seal(struct disk_writer *writer, bool last)
 {
-    if (writer->active == NULL)
+    struct disk *disk = writer->disk;
+    struct segment *segment = writer->active;
+    if (segment == NULL)
         return;
     if (writer->direct >= 0)
         close(writer->direct);
-    if (!writer->disk->failed && ftruncate(writer->active->fd, (off_t)writer->tail) != 0)
-        log_warn("disk_truncate", "backend %s: segment %u: %s", writer->disk->backend.name, writer->active->number,
-                 strerror(errno));
-    atomic_store(&writer->active->sealed, true);
-    segment_release(&writer->disk->table, writer->active);
+    if (!disk->failed)
+        trim(writer, writer->tail);
+    atomic_store(&segment->sealed, true);
+    if (!last && !disk->failed && atomic_load(&segment->live) == 0)
+        (void)segment_delete(&disk->table, segment); /* or when a listing finds it */
+    segment_release(&disk->table, segment);
     writer->active = NULL;
 }
 
@@ -275,9 +290,22 @@ static int rotate(struct disk_writer *writer)
         disk_fail(writer->disk, "new segment", errno);
     if (rc != 0)
         return rc;
-    seal(writer);
+    seal(writer, false);
     begin(writer, next);
     return 0;
+}
+
+/* No put came for a while. A segment in which nothing lives makes room for a new one: its own places must not be given
+ * out a second time. Else the zeroes ahead stay, which the next small put would have to write again. */
+static void settle(struct disk_writer *writer)
+{
+    if (writer->active == NULL || writer->disk->failed)
+        return;
+    bool empty = atomic_load(&writer->active->live) == 0;
+    if (empty && writer->tail > SEGMENT_HEADER_SIZE && rotate(writer) == 0)
+        return;
+    if (empty || writer->reserved > writer->size)
+        trim(writer, empty ? writer->tail : writer->size);
 }
 
 /* Answers the batch. A put is its fiber's memory again as soon as its completion is posted. */
@@ -312,8 +340,10 @@ static void step(struct disk_writer *writer, struct disk_put **queue)
     }
     if (rc == 0)
         rc = append(writer, bytes);
-    if (rc == 0) /* before the answers: who has a locator may read at once */
+    if (rc == 0) { /* before the answers: who has a locator may read, or remove, at once */
         atomic_store(&writer->active->end, writer->tail + bytes);
+        atomic_fetch_add(&writer->active->live, writer->count);
+    }
     answer(writer, rc);
     if (rc == 0)
         writer->tail += bytes;
@@ -321,13 +351,35 @@ static void step(struct disk_writer *writer, struct disk_put **queue)
 
 /* --- the queue --- */
 
+/* Waits for what is next. Whether nothing came for long. The lock is held. */
+static bool rest(struct disk_writer *writer)
+{
+    int64_t until_ms = clock_monotonic_ms() + disk_settle_ms;
+    struct timespec until = {until_ms / 1000, until_ms % 1000 * 1000000};
+    return pthread_cond_clockwait(&writer->wake, &writer->lock, CLOCK_MONOTONIC, &until) == ETIMEDOUT;
+}
+
+/* The lock is held, but not meanwhile. */
+static void unlocked_settle(struct disk_writer *writer)
+{
+    writer->settled = true;
+    pthread_mutex_unlock(&writer->lock);
+    settle(writer);
+    pthread_mutex_lock(&writer->lock);
+}
+
 /* All that is queued, in order; NULL when the writer is to end. */
 static struct disk_put *take(struct disk_writer *writer)
 {
     pthread_mutex_lock(&writer->lock);
-    while (writer->queue == NULL && !writer->stop)
-        pthread_cond_wait(&writer->wake, &writer->lock);
+    while (writer->queue == NULL && !writer->stop) {
+        if (writer->settled)
+            pthread_cond_wait(&writer->wake, &writer->lock);
+        else if (rest(writer) && writer->queue == NULL && !writer->stop)
+            unlocked_settle(writer);
+    }
     struct disk_put *queue = writer->queue;
+    writer->settled = false;
     writer->queue = NULL;
     writer->queue_tail = &writer->queue;
     pthread_mutex_unlock(&writer->lock);
@@ -342,7 +394,7 @@ static void run(void *arg)
         while (queue != NULL)
             step(writer, &queue);
     }
-    seal(writer);
+    seal(writer, true);
 }
 
 void disk_writer_put(struct disk_writer *writer, struct disk_put *put)
@@ -355,6 +407,14 @@ void disk_writer_put(struct disk_writer *writer, struct disk_put *put)
     pthread_mutex_unlock(&writer->lock);
     if (idle)
         pthread_cond_signal(&writer->wake);
+}
+
+void disk_writer_unsettle(struct disk_writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->settled = false;
+    pthread_mutex_unlock(&writer->lock);
+    pthread_cond_signal(&writer->wake);
 }
 
 int disk_writer_start(struct disk *disk, struct segment *active, struct disk_writer **out)

@@ -176,17 +176,18 @@ static int get(struct backend *backend, const struct blob_name *name, const stru
 {
     struct libs3 *libs3 = of(backend);
     char key[BLOB_KEY_SIZE];
-    uint64_t end;
-    if (locator->length != 0 || __builtin_add_overflow(offset, length, &end) || end > INT64_MAX)
-        return ERR_CORRUPT;
+    int rc = blob_key_range(locator, offset, length);
+    if (rc != 0)
+        return rc;
     blob_key(libs3->prefix, name, key);
     struct job job = {.kind = JOB_GET, .key = key, .offset = offset, .length = length, .dst = dst,
                       .deadline_ms = loop_now_ms() + libs3->timeout_ms};
     if (length == 0)
         return reaches(libs3, key, offset, job.deadline_ms);
-    int rc = perform(libs3, "get", ATTEMPTS, &job);
+    rc = perform(libs3, "get", ATTEMPTS, &job);
     /* Too few bytes came: was the answer cut, or is the blob? */
-    if (rc == ERR_IO && job.status == S3StatusOK && reaches(libs3, key, end, job.deadline_ms) == ERR_CORRUPT)
+    if (rc == ERR_IO && job.status == S3StatusOK &&
+        reaches(libs3, key, offset + length, job.deadline_ms) == ERR_CORRUPT)
         rc = ERR_CORRUPT;
     return rc;
 }

@@ -19,20 +19,42 @@ struct pool {
     struct thread *threads[];
 };
 
-/* libs3 keeps curl handles for all threads in one place. While a request is torn down, its handle is there before it has
- * left its context: nobody may take it meanwhile. */
+/* libs3 keeps curl handles for all threads in one place. Nobody may take one while a request is torn down, whose handle is
+ * there before it has left its context, nor while there may be one that a put has spoiled. */
 static pthread_mutex_t handles = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- one request, on a thread --- */
 
-static void destroy(S3RequestContext **context)
+/* The body of a put that fails may be one that curl wanted to send again and could not. curl 8 asks for that again whenever
+ * the handle is used, in vain, whatever the request is. */
+static void renew_spoiled_handles(const struct job *job)
+{
+    if (job->kind == JOB_PUT && job->finished && job->status != S3StatusOK && job->moved > 0)
+        request_renew_handles(job);
+}
+
+/* `job`: the one that is in the context, or NULL. It is finished as interrupted. */
+static void destroy(S3RequestContext **context, const struct job *job)
 {
     if (*context == NULL)
         return;
     pthread_mutex_lock(&handles);
     S3_destroy_request_context(*context);
+    if (job != NULL)
+        renew_spoiled_handles(job);
     pthread_mutex_unlock(&handles);
     *context = NULL;
+}
+
+static S3Status step(const struct job *job, S3RequestContext *context, int *remaining)
+{
+    if (job->kind != JOB_PUT)
+        return S3_runonce_request_context(context, remaining);
+    pthread_mutex_lock(&handles);
+    S3Status status = S3_runonce_request_context(context, remaining);
+    renew_spoiled_handles(job);
+    pthread_mutex_unlock(&handles);
+    return status;
 }
 
 /* Sockets beyond FD_SETSIZE are left out by curl: they are looked at again and again. */
@@ -72,11 +94,11 @@ static void run(struct job *job, S3RequestContext **context)
     pthread_mutex_unlock(&handles);
     while (!job->finished) {
         int remaining = 0;
-        S3Status status = S3_runonce_request_context(*context, &remaining);
+        S3Status status = step(job, *context, &remaining);
         if (job->finished)
             return;
         if (status != S3StatusOK || remaining == 0 || to_be_given_up(job)) {
-            destroy(context); /* finishes the job as interrupted */
+            destroy(context, job);
             if (!job->finished)
                 job->status = S3StatusInterrupted;
             return;
@@ -118,7 +140,7 @@ static void work(void *arg)
         if (loop_post(job->loop, finished, job) != 0)
             completion_post(&job->done, 0);
     }
-    destroy(&context);
+    destroy(&context, NULL);
 }
 
 /* --- from a fiber --- */

@@ -74,5 +74,7 @@ int pool_run(struct pool *pool, struct job *job) SUSPENDS;
 
 /* --- request.c: jobs as libs3 has them --- */
 void request_begin(struct job *job, S3RequestContext *context);
+/* Replaces the curl handles that libs3 keeps by new ones. Nobody begins a request meanwhile. */
+void request_renew_handles(const struct job *job);
 
 #endif

@@ -133,3 +133,40 @@ void request_begin(struct job *job, S3RequestContext *context)
         begin_list(job, context);
     }
 }
+
+/* --- curl handles --- */
+
+#define HANDLES_KEPT 32 /* by libs3; of more, it closes those that come back last */
+
+static S3Status ignore_properties(const S3ResponseProperties *properties, void *arg)
+{
+    (void)properties, (void)arg;
+    return S3StatusOK;
+}
+
+static void ignore_end(S3Status status, const S3ErrorDetails *details, void *arg)
+{
+    (void)status, (void)details, (void)arg;
+}
+
+/* Requests that have a handle each and are never sent. NULL without memory. */
+static S3RequestContext *take_handles(const struct job *job)
+{
+    static const S3ResponseHandler handler = {ignore_properties, ignore_end};
+    S3RequestContext *context;
+    if (S3_create_request_context(&context) != S3StatusOK)
+        return NULL;
+    for (int i = 0; i < HANDLES_KEPT; i++)
+        S3_head_object(&job->libs3->bucket, job->key, context, &handler, NULL);
+    return context;
+}
+
+/* The second time they are new: they are given back first, and then there is no room for the others. */
+void request_renew_handles(const struct job *job)
+{
+    S3RequestContext *old = take_handles(job), *new = take_handles(job);
+    if (new != NULL)
+        S3_destroy_request_context(new);
+    if (old != NULL)
+        S3_destroy_request_context(old);
+}

@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/err.h"
 #include "base/text.h"
 
 #define COUNTER_LOWEST 15 /* the blob id is lease (8), counter (8, big-endian) */
@@ -22,6 +23,13 @@ void blob_key(const char *prefix, const struct blob_name *name, char out[BLOB_KE
     char hex[2 * BLOB_NAME_SIZE + 1];
     text_hex(span_of(name->bytes, BLOB_NAME_SIZE), hex);
     snprintf(out, BLOB_KEY_SIZE, "%s%s%02x/%s", prefix, prefix[0] != '\0' ? "/" : "", name->bytes[COUNTER_LOWEST], hex);
+}
+
+int blob_key_range(const struct locator *locator, uint64_t offset, uint64_t length)
+{
+    if (locator->length != 0)
+        return ERR_NOT_FOUND;
+    return offset > INT64_MAX || length > INT64_MAX - offset ? ERR_CORRUPT : 0;
 }
 
 bool blob_key_parse(const char *prefix, struct span key, struct blob_name *out)

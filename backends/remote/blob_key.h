@@ -15,6 +15,10 @@ bool blob_key_prefix_valid(const char *prefix);
 /* `prefix` is valid; without one there is no leading slash. */
 void blob_key(const char *prefix, const struct blob_name *name, char out[BLOB_KEY_SIZE]);
 
+/* What a read asks of a blob that its name alone finds, so that its locator is empty. ERR_NOT_FOUND: the locator is
+ * another driver's; ERR_CORRUPT: no blob reaches as far. */
+int blob_key_range(const struct locator *locator, uint64_t offset, uint64_t length);
+
 /* Whether the key is one that blob_key made. */
 bool blob_key_parse(const char *prefix, struct span key, struct blob_name *out);
 

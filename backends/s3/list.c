@@ -145,7 +145,7 @@ int s3_list(struct backend *backend, struct blob_cursor *cursor, struct blob_bat
     int rc = fetch(s3, cursor, &text);
     if (rc == 0) {
         struct page page = {.s3 = s3, .out = out, .last_len = cursor->length};
-        const struct remote_xml_reader reader = {.arg = &page, .opened = opened, .closed = closed};
+        const struct xml_reader reader = {.arg = &page, .opened = opened, .closed = closed};
         memcpy(page.last, cursor->bytes, cursor->length);
         rc = remote_xml_parse(buf_span(&text), "ListBucketResult", &reader);
         if (rc == 0 && page.truncated && page.count == 0)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include "base/byteorder.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -49,8 +50,8 @@ static int md5_text(struct span data, char out[TEXT_BASE64_SIZE(16)]) SUSPENDS
 
 static void crc_text(struct span data, char out[TEXT_BASE64_SIZE(4)])
 {
-    uint32_t crc = digest_crc32c(0, data.ptr, data.len);
-    const uint8_t bytes[4] = {(uint8_t)(crc >> 24), (uint8_t)(crc >> 16), (uint8_t)(crc >> 8), (uint8_t)crc};
+    uint8_t bytes[4];
+    be32_put(bytes, digest_crc32c(0, data.ptr, data.len));
     text_base64(span_of(bytes, 4), out);
 }
 
@@ -151,9 +152,9 @@ static int s3_get(struct backend *backend, const struct blob_name *name, const s
                   uint64_t length, uint8_t *dst)
 {
     struct call call;
-    if (locator->length != 0 || offset > INT64_MAX || length > INT64_MAX - offset)
-        return ERR_CORRUPT;
-    int rc = begin_blob(s3_of(backend), "get", length > 0 ? "GET" : "HEAD", name, &call);
+    int rc = blob_key_range(locator, offset, length);
+    if (rc == 0)
+        rc = begin_blob(s3_of(backend), "get", length > 0 ? "GET" : "HEAD", name, &call);
     if (rc != 0)
         return rc;
     rc = length > 0 ? get_range(&call, offset, length, dst) : get_nothing(&call, offset);

@@ -25,7 +25,8 @@ struct block {
 };
 
 /* A block of at least `capacity` bytes with one reference; freed memory is kept in per-loop lists by size class, so
- * that a large block does not cost its page faults each time; all lists together hold as much as the budget at most. Waits in FIFO order while the budget is spent.
+ * that a large block does not cost its page faults each time; all lists together hold as much as the budget at most.
+ * Large blocks are in huge pages where the system has them. Waits in FIFO order while the budget is spent.
  * ERR_TOO_LARGE (more than the whole budget), ERR_NOMEM, ERR_TIMEOUT, ERR_CANCELED. */
 int block_create(struct budget *budget, size_t capacity, int64_t deadline_ms, struct block **out) SUSPENDS;
 struct block *block_ref(struct block *block);

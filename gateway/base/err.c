@@ -1,7 +1,8 @@
 #include "base/err.h"
 #include <ctype.h>
 #include <errno.h>
-#include <stddef.h>
+#include <stdarg.h>
+#include <stdio.h>
 
 static const char *const texts[] = {
     [0] = "success",
@@ -58,4 +59,13 @@ int err_from_errno(int error_number)
     default:
         return ERR_IO;
     }
+}
+
+int err_refuse(char *why, size_t why_size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why, why_size, format, args);
+    va_end(args);
+    return ERR_INVALID;
 }

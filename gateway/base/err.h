@@ -3,6 +3,8 @@
 #ifndef ARCA_BASE_ERR_H
 #define ARCA_BASE_ERR_H
 
+#include <stddef.h>
+
 #define ERR_TABLE(X)                                                                                                  \
     /* the machine */                                                                                                 \
     X(NOMEM, "out of memory")                                                                                         \
@@ -15,6 +17,7 @@
     X(LOCKED, "in use by another process")                                                                            \
     X(BUSY, "too much work in progress")                                                                              \
     X(UNAVAILABLE, "not enough storage backends reachable")                                                           \
+    X(UNSHIPPED, "done, but not confirmed by the backends that keep the journal")                                     \
     X(DOWN, "the backend is known to be down and was not asked")                                                      \
     X(CLOSED, "the peer closed the connection")                                                                       \
     X(BUG, "internal error")                                                                                          \
@@ -80,5 +83,8 @@ const char *err_name(int err);
 /* Translates errno: ENOSPC and EDQUOT to ERR_NOSPC, ENOMEM to ERR_NOMEM, EROFS to ERR_READONLY, ENOENT to
  * ERR_NOT_FOUND, EEXIST to ERR_EXISTS, ECONNRESET and EPIPE to ERR_CLOSED, the rest to ERR_IO. */
 int err_from_errno(int error_number);
+
+/* Says in `why` what is wrong and what to do, cut to its size. Returns ERR_INVALID. */
+int err_refuse(char *why, size_t why_size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 #endif

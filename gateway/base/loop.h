@@ -8,7 +8,8 @@
 
 struct loop;
 
-#define LOOPS_MAX 64
+#define LOOPS_SERVING_MAX 64
+#define LOOPS_MAX (LOOPS_SERVING_MAX + 1) /* one more ships the journal */
 
 struct loop_options {
     unsigned number;      /* below LOOPS_MAX */

@@ -10,6 +10,7 @@
 
 #define OPERATIONS_MAX 96
 #define BACKENDS_MAX   64
+#define JOBS_MAX       64
 
 /* Upper bounds in nanoseconds: 100 us to 100 s. One more bucket has what is above. */
 static const uint64_t bounds[] = {
@@ -72,6 +73,13 @@ static struct {
     atomic_int state;
 } backends[BACKENDS_MAX];
 static atomic_uint backend_count;
+
+static struct job_values {
+    char name[80];
+    atomic_int state;
+    counter done, total, bytes;
+} jobs[JOBS_MAX];
+static atomic_uint job_count;
 
 static void release(void *arg)
 {
@@ -201,6 +209,37 @@ void metrics_backend_state(unsigned backend, int state)
 {
     if (backend < BACKENDS_MAX)
         atomic_store_explicit(&backends[backend].state, state, memory_order_relaxed);
+}
+
+/* --- jobs --- */
+
+unsigned metrics_job(const char *name)
+{
+    unsigned i = 0;
+    pthread_mutex_lock(&mutex);
+    while (i < job_count && strcmp(jobs[i].name, name) != 0)
+        i++;
+    if (i == job_count && i < JOBS_MAX) {
+        snprintf(jobs[i].name, sizeof(jobs[i].name), "%s", name);
+        job_count++;
+    }
+    pthread_mutex_unlock(&mutex);
+    return i;
+}
+
+void metrics_job_state(unsigned job, int state, uint64_t done, uint64_t of_all)
+{
+    if (job >= JOBS_MAX)
+        return;
+    atomic_store_explicit(&jobs[job].state, state, memory_order_relaxed);
+    atomic_store_explicit(&jobs[job].done, done, memory_order_relaxed);
+    atomic_store_explicit(&jobs[job].total, of_all, memory_order_relaxed);
+}
+
+void metrics_job_bytes(unsigned job, uint64_t bytes)
+{
+    if (job < JOBS_MAX)
+        atomic_fetch_add_explicit(&jobs[job].bytes, bytes, memory_order_relaxed);
 }
 
 /* --- rendering, under the mutex --- */
@@ -341,6 +380,33 @@ static void render_backends(struct buf *out)
     }
 }
 
+static void render_jobs(struct buf *out)
+{
+    static const struct {
+        const char *name, *help, *type;
+        size_t offset;
+    } values[] = {
+        {"arca_job_done", "Blobs or rows that a job is done with, of its present step or round", "gauge",
+         offsetof(struct job_values, done)},
+        {"arca_job_total", "All blobs or rows of it; 0: not known", "gauge", offsetof(struct job_values, total)},
+        {"arca_job_bytes_total", "Bytes that a job has read or moved", "counter", offsetof(struct job_values, bytes)},
+    };
+    if (job_count == 0)
+        return;
+    head(out, "arca_job_state", "State of a job: 0 running, 1 waiting, 2 paused, 3 idle", "gauge");
+    for (unsigned i = 0; i < job_count; i++)
+        buf_printf(out, "arca_job_state{job=\"%s\"} %d\n", jobs[i].name,
+                   atomic_load_explicit(&jobs[i].state, memory_order_relaxed));
+    for (size_t v = 0; v < sizeof(values) / sizeof(values[0]); v++) {
+        head(out, values[v].name, values[v].help, values[v].type);
+        for (unsigned i = 0; i < job_count; i++) {
+            const counter *value = (const counter *)((const char *)&jobs[i] + values[v].offset);
+            buf_printf(out, "%s{job=\"%s\"} %llu\n", values[v].name, jobs[i].name,
+                       (unsigned long long)atomic_load_explicit(value, memory_order_relaxed));
+        }
+    }
+}
+
 static void render_value(struct buf *out, enum metric metric, const char *name, const char *help, const char *type)
 {
     head(out, name, help, type);
@@ -361,5 +427,6 @@ void metrics_render(struct buf *out)
 #undef HISTOGRAM
     render_requests(out);
     render_backends(out);
+    render_jobs(out);
     pthread_mutex_unlock(&mutex);
 }

@@ -44,6 +44,12 @@ void metrics_backend_done(unsigned backend, enum metrics_backend_op op, int rc, 
 void metrics_backend_count(unsigned backend, enum metrics_backend_event event);
 void metrics_backend_state(unsigned backend, int state); /* 0 healthy, 1 degraded, 2 down */
 
+/* Background work, by the name of the job: the same name gets the same number. At most 64: what is told of more is dropped. */
+unsigned metrics_job(const char *name);
+/* `state`: 0 running, 1 waiting, 2 paused, 3 idle. `total` 0: not known. */
+void metrics_job_state(unsigned job, int state, uint64_t done, uint64_t total);
+void metrics_job_bytes(unsigned job, uint64_t bytes);
+
 /* Appends all of them in Prometheus' text exposition format 0.0.4. */
 void metrics_render(struct buf *out);
 

@@ -4,6 +4,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 #include "base/fiber.h"
 
 struct source {
@@ -13,11 +14,28 @@ struct source {
      * then fails instead of reporting the end: who has seen the end may commit. */
     int (*read)(struct source *source, uint8_t *dst, size_t capacity, size_t *got) SUSPENDS;
     int64_t length; /* bytes in all, or -1 when the stream does not know yet */
+    /* The same into several pieces of memory in order; the array is used up. NULL: source_readv reads one by one. */
+    int (*readv)(struct source *source, struct iovec *iov, int count, size_t *got) SUSPENDS;
 };
 
 static inline int source_read(struct source *source, uint8_t *dst, size_t capacity, size_t *got)
 {
     return source->read(source, dst, capacity, got);
+}
+
+static inline int source_readv(struct source *source, struct iovec *iov, int count, size_t *got) SUSPENDS
+{
+    if (source->readv != NULL)
+        return source->readv(source, iov, count, got);
+    *got = 0;
+    for (int i = 0; i < count; i++) {
+        size_t some;
+        int rc = source_read(source, iov[i].iov_base, iov[i].iov_len, &some);
+        *got = rc == 0 ? *got + some : 0;
+        if (rc != 0 || some < iov[i].iov_len)
+            return rc;
+    }
+    return 0;
 }
 
 #endif

@@ -4,6 +4,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 
 #define NAME_SIZE 16 /* the kernel's, with NUL */
@@ -66,9 +68,39 @@ struct worker_pool {
     pthread_cond_t filled;
     struct job *first, **last;
     bool ending;
+    bool (*tick)(void *arg);
+    void *tick_arg;
+    int64_t every_ms;
+    int64_t due_ms; /* when the next tick is; DEADLINE_NONE: none is, or it runs */
     unsigned count;
     struct thread *threads[];
 };
+
+/* The mutex is held. */
+static void next_tick(struct worker_pool *pool)
+{
+    if (pool->tick != NULL && pool->due_ms == DEADLINE_NONE)
+        pool->due_ms = clock_monotonic_ms() + pool->every_ms;
+}
+
+/* Waits for a job, or for the time of a tick, which it runs. The mutex is held, but not meanwhile. */
+static void idle(struct worker_pool *pool)
+{
+    int64_t due_ms = pool->due_ms;
+    if (due_ms == DEADLINE_NONE) {
+        pthread_cond_wait(&pool->filled, &pool->mutex);
+    } else if (clock_monotonic_ms() < due_ms) {
+        struct timespec due = {due_ms / 1000, due_ms % 1000 * 1000000};
+        pthread_cond_clockwait(&pool->filled, &pool->mutex, CLOCK_MONOTONIC, &due);
+    } else {
+        pool->due_ms = DEADLINE_NONE;
+        pthread_mutex_unlock(&pool->mutex);
+        bool again = pool->tick(pool->tick_arg);
+        pthread_mutex_lock(&pool->mutex);
+        if (again)
+            next_tick(pool);
+    }
+}
 
 static void work(void *arg)
 {
@@ -79,7 +111,7 @@ static void work(void *arg)
         if (job == NULL) {
             if (pool->ending)
                 break;
-            pthread_cond_wait(&pool->filled, &pool->mutex);
+            idle(pool);
             continue;
         }
         pool->first = job->next;
@@ -88,6 +120,7 @@ static void work(void *arg)
         pthread_mutex_unlock(&pool->mutex);
         completion_post(&job->completion, job->fn(job->arg));
         pthread_mutex_lock(&pool->mutex);
+        next_tick(pool);
     }
     pthread_mutex_unlock(&pool->mutex);
 }
@@ -100,6 +133,7 @@ int worker_pool_create(const char *name, unsigned threads, struct worker_pool **
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->filled, NULL);
     pool->last = &pool->first;
+    pool->due_ms = DEADLINE_NONE;
     for (; pool->count < threads; pool->count++) {
         char numbered[64];
         snprintf(numbered, sizeof(numbered), "%.32s-%u", name, pool->count);
@@ -111,6 +145,15 @@ int worker_pool_create(const char *name, unsigned threads, struct worker_pool **
     }
     *out = pool;
     return 0;
+}
+
+void worker_pool_tick(struct worker_pool *pool, int64_t every_ms, bool (*tick)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&pool->mutex);
+    pool->tick = tick;
+    pool->tick_arg = arg;
+    pool->every_ms = every_ms;
+    pthread_mutex_unlock(&pool->mutex);
 }
 
 void worker_pool_free(struct worker_pool *pool)

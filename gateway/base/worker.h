@@ -8,6 +8,9 @@ struct worker_pool;
 
 /* `threads` threads named `name`-N (15 bytes at most shown). ERR_NOMEM, ERR_IO. */
 int worker_pool_create(const char *name, unsigned threads, struct worker_pool **out);
+/* From now on, when nothing is queued, tick(arg) runs on one of the threads `every_ms` after a call, and again and again
+ * as long as it returns true. To be called once, before the first worker_call. */
+void worker_pool_tick(struct worker_pool *pool, int64_t every_ms, bool (*tick)(void *arg), void *arg);
 /* Runs what is queued, then ends the threads. */
 void worker_pool_free(struct worker_pool *pool);
 

@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "config/work.h"
 
-#define LOOPS_LIMIT 64 /* LOOPS_MAX of base/loop.h */
+#define LOOPS_LIMIT 64 /* LOOPS_SERVING_MAX of base/loop.h */
 
 /* The config with what holds it; the config comes first so that config_free finds the rest. */
 struct loaded {
@@ -105,12 +105,10 @@ static int take_placement(struct work *w, size_t at)
     if (rc != 0 || to->backends == NULL)
         return rc != 0 ? rc : ERR_NOMEM;
     for (size_t i = 0; i < from->backends_count && rc == 0; i++) {
-        size_t j = 0;
-        while (j < w->config->backend_count && strcmp(w->config->backends[j].name, from->backends[i]) != 0)
-            j++;
-        if (j == w->config->backend_count)
+        const struct backend_settings *backend = config_find_backend(w->config, from->backends[i]);
+        if (backend == NULL)
             return refuse_backend(w, at, i, from->backends[i]);
-        to->backends[i] = w->config->backends[j].name;
+        to->backends[i] = backend->name;
         for (size_t k = 0; k < i; k++) {
             if (to->backends[k] == to->backends[i])
                 return document_refuse(w->document, work_key(w, "placements[%zu].backends[%zu]", at, i),
@@ -146,11 +144,9 @@ static int take_placements(struct work *w)
     const char *wanted = file->default_placement;
     if (wanted == NULL)
         wanted = config->placement_count == 1 ? config->placements[0].name : "default";
-    for (size_t i = 0; i < config->placement_count; i++) {
-        if (strcmp(config->placements[i].name, wanted) == 0)
-            config->default_placement = config->placements[i].name;
-    }
-    if (config->default_placement == NULL)
+    const struct config_placement *found = config_find_placement(config, wanted);
+    config->default_placement = found != NULL ? found->name : NULL;
+    if (found == NULL)
         rc = document_refuse(w->document, "default_placement",
                              file->default_placement != NULL ? "there is no placement '%s'; add it under placements"
                                                              : "is missing and no placement is named '%s'; add it",
@@ -221,11 +217,58 @@ static int take_repair(struct work *w)
     struct config *to = w->config;
 
     to->repair.rate = 50 * MIB;
-    to->repair.operations = from->operations != NULL ? *from->operations : 100;
+    to->repair.operations = from->operations != NULL ? *from->operations : 500;
     if (to->repair.operations < 1 || to->repair.operations > 1000000)
         return document_refuse(w->document, "repair.operations", "must be from 1 to 1000000 a second, not %u",
                                to->repair.operations);
     return work_size(w, "repair.rate", from->rate, MIB, 1ULL << 40, &to->repair.rate);
+}
+
+static int take_garbage(struct work *w)
+{
+    static const struct file_garbage none;
+    const struct file_garbage *from = w->file->garbage != NULL ? w->file->garbage : &none;
+    struct config *to = w->config;
+
+    to->garbage.grace_ms = 15 * 60000;
+    to->garbage.operations = from->operations != NULL ? *from->operations : 10000;
+    if (to->garbage.operations < 1 || to->garbage.operations > 1000000)
+        return document_refuse(w->document, "garbage.operations", "must be from 1 to 1000000 a second, not %u",
+                               to->garbage.operations);
+    return work_duration(w, "garbage.grace", from->grace, 0, 30 * 24 * 3600000LL, &to->garbage.grace_ms);
+}
+
+static int take_scrub(struct work *w)
+{
+    static const struct file_scrub none;
+    const struct file_scrub *from = w->file->scrub != NULL ? w->file->scrub : &none;
+    struct config *to = w->config;
+    int rc;
+
+    to->scrub.rate = 5 * MIB;
+    to->scrub.operations = from->operations != NULL ? *from->operations : 10;
+    to->scrub.interval_ms = 24 * 3600000LL;
+    to->scrub.headers_only = from->verify != NULL && *from->verify != 0;
+    if (to->scrub.operations < 1 || to->scrub.operations > 1000000)
+        return document_refuse(w->document, "scrub.operations", "must be from 1 to 1000000 a second, not %u",
+                               to->scrub.operations);
+    rc = work_size(w, "scrub.rate", from->rate, 0, UINT64_MAX, &to->scrub.rate);
+    if (rc == 0 && to->scrub.rate != 0) /* 0 is none */
+        rc = work_size(w, "scrub.rate", from->rate, MIB, 1ULL << 40, &to->scrub.rate);
+    if (rc != 0)
+        return rc;
+    return work_duration(w, "scrub.interval", from->interval, 1000, 365 * 24 * 3600000LL, &to->scrub.interval_ms);
+}
+
+static int take_control(struct work *w)
+{
+    const struct file_control *from = w->file->control;
+    struct config *to = w->config;
+
+    if (from != NULL && from->socket != NULL)
+        return work_path(w, from->socket, &to->control_socket);
+    to->control_socket = arena_printf(w->arena, "%s/control.sock", to->index_path);
+    return to->control_socket != NULL ? 0 : ERR_NOMEM;
 }
 
 static int take_others(struct work *w)
@@ -235,7 +278,6 @@ static int take_others(struct work *w)
     const int *suite = file->encryption != NULL ? file->encryption->suite : NULL;
     int rc;
 
-    to->garbage_grace_ms = 15 * 60000;
     to->log.level = LOG_INFO;
     to->log.access = true;
     if (file->log != NULL) {
@@ -244,10 +286,10 @@ static int take_others(struct work *w)
         to->log.access = file->log->access == NULL || *file->log->access;
     }
     if ((rc = work_copy(w, config_suites[suite != NULL ? *suite : 0].str, &to->suite)) != 0 ||
-        (rc = work_path(w, file->index.path, &to->index_path)) != 0 || (rc = take_repair(w)) != 0)
+        (rc = work_path(w, file->index.path, &to->index_path)) != 0 || (rc = take_control(w)) != 0 ||
+        (rc = take_garbage(w)) != 0 || (rc = take_repair(w)) != 0)
         return rc;
-    return work_duration(w, "garbage.grace", file->garbage != NULL ? file->garbage->grace : NULL, 0,
-                         30 * 24 * 3600000LL, &to->garbage_grace_ms);
+    return take_scrub(w);
 }
 
 /* A credential is a file that systemd (LoadCredential=, LoadCredentialEncrypted=) puts where this variable says; a
@@ -308,7 +350,8 @@ static int take_files(struct work *w)
         const struct file_tls *tls = file->listeners[i].tls;
         if (tls == NULL)
             continue;
-        rc = work_file(w, work_key(w, "listeners[%zu].tls.certificate", i), tls->certificate, &to->listeners[i].certificate);
+        rc = work_file(w, work_key(w, "listeners[%zu].tls.certificate", i), tls->certificate,
+                       &to->listeners[i].certificate);
         if (rc == 0)
             rc = work_file(w, work_key(w, "listeners[%zu].tls.key", i), tls->key, &to->listeners[i].key);
     }
@@ -320,7 +363,8 @@ static int take_files(struct work *w)
 static int take_all(struct work *w)
 {
     static int (*const steps[])(struct work *) = {take_listeners,  take_region, take_domains, config_backends,
-                                                  take_placements, take_limits, take_others,  take_files};
+                                                  take_placements, take_limits, take_others, config_journal,
+                                                  take_files};
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(*steps); i++) {
         int rc = steps[i](w);
@@ -390,6 +434,24 @@ int config_load(const char *path, char *why, size_t why_size, struct config **ou
     int rc = document_read(path, why, why_size, &document);
 
     return rc != 0 ? rc : load_and_free(document, path, why, why_size, out);
+}
+
+struct backend_settings *config_find_backend(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->backend_count; i++) {
+        if (strcmp(config->backends[i].name, name) == 0)
+            return &config->backends[i];
+    }
+    return NULL;
+}
+
+struct config_placement *config_find_placement(const struct config *config, const char *name)
+{
+    for (size_t i = 0; i < config->placement_count; i++) {
+        if (strcmp(config->placements[i].name, name) == 0)
+            return &config->placements[i];
+    }
+    return NULL;
 }
 
 int config_parse(const char *path, struct span text, char *why, size_t why_size, struct config **out)

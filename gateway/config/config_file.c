@@ -2,6 +2,7 @@
 #include "config/config_file.h"
 #include "backends/settings.h"
 #include "base/log.h"
+#include "config/config.h"
 
 #define REQUIRED                            CYAML_FLAG_POINTER
 #define OPTIONAL                            (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
@@ -19,8 +20,10 @@ const cyaml_strval_t config_suites[] = {{"aes-256-gcm", 0}, {"xchacha20-poly1305
 static const cyaml_strval_t addressings[] = {{"path", 0}, {"virtual-host", 1}};
 static const cyaml_strval_t signatures[] = {{"v2", 2}, {"v4", 4}};
 static const cyaml_strval_t metadata_services[] = {{"ec2", BACKEND_CREDENTIALS_EC2}, {"ecs", BACKEND_CREDENTIALS_ECS}};
+static const cyaml_strval_t modes[] = {{"async", 0}, {"sync", 1}};
 static const cyaml_strval_t levels[] = {
     {"debug", LOG_DEBUG}, {"info", LOG_INFO}, {"warn", LOG_WARN}, {"error", LOG_ERROR}};
+static const cyaml_strval_t verifications[] = {{"full", 0}, {"header", 1}};
 static const cyaml_strval_t formats[] = {{"text", LOG_TEXT}, {"json", LOG_JSON}};
 
 static const cyaml_schema_field_t tls_fields[] = {
@@ -39,6 +42,10 @@ static const cyaml_schema_value_t listener = {
 static const cyaml_schema_field_t admin_fields[] = {
     TEXT("address", REQUIRED, struct file_admin, address, ADDRESS_MAX),
     CYAML_FIELD_UINT("port", CYAML_FLAG_DEFAULT, struct file_admin, port),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t control_fields[] = {
+    TEXT("socket", OPTIONAL, struct file_control, socket, PATH_LENGTH),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t domain = {CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char *, 1, ADDRESS_MAX)};
@@ -122,11 +129,25 @@ static const cyaml_schema_field_t encryption_fields[] = {
 };
 static const cyaml_schema_field_t garbage_fields[] = {
     TEXT("grace", OPTIONAL, struct file_garbage, grace, UNITS_MAX),
+    CYAML_FIELD_UINT_PTR("operations", CYAML_FLAG_OPTIONAL, struct file_garbage, operations),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t repair_fields[] = {
     TEXT("rate", OPTIONAL, struct file_repair, rate, UNITS_MAX),
     CYAML_FIELD_UINT_PTR("operations", CYAML_FLAG_OPTIONAL, struct file_repair, operations),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t scrub_fields[] = {
+    TEXT("rate", OPTIONAL, struct file_scrub, rate, UNITS_MAX),
+    CYAML_FIELD_UINT_PTR("operations", CYAML_FLAG_OPTIONAL, struct file_scrub, operations),
+    TEXT("interval", OPTIONAL, struct file_scrub, interval, UNITS_MAX),
+    WORD("verify", struct file_scrub, verify, verifications),
+    CYAML_FIELD_END,
+};
+static const cyaml_schema_field_t journal_fields[] = {
+    TEXT("placement", REQUIRED, struct file_journal, placement, NAME_LENGTH),
+    WORD("mode", struct file_journal, mode, modes),
+    TEXT("interval", OPTIONAL, struct file_journal, interval, UNITS_MAX),
     CYAML_FIELD_END,
 };
 static const cyaml_schema_field_t logging_fields[] = {
@@ -138,19 +159,23 @@ static const cyaml_schema_field_t logging_fields[] = {
 static const cyaml_schema_field_t config_fields[] = {
     CYAML_FIELD_SEQUENCE("listeners", REQUIRED, struct config_file, listeners, &listener, 1, 16),
     CYAML_FIELD_MAPPING_PTR("admin", CYAML_FLAG_OPTIONAL, struct config_file, admin, admin_fields),
+    CYAML_FIELD_MAPPING_PTR("control", CYAML_FLAG_OPTIONAL, struct config_file, control, control_fields),
     TEXT("region", OPTIONAL, struct config_file, region, 32),
     CYAML_FIELD_SEQUENCE("domains", OPTIONAL, struct config_file, domains, &domain, 0, 64),
     TEXT("credentials", REQUIRED, struct config_file, credentials, PATH_LENGTH),
     CYAML_FIELD_MAPPING("keyring", CYAML_FLAG_DEFAULT, struct config_file, keyring, keyring_fields),
     CYAML_FIELD_MAPPING("index", CYAML_FLAG_DEFAULT, struct config_file, index, index_fields),
     CYAML_FIELD_SEQUENCE("backends", REQUIRED, struct config_file, backends, &backend, 1, 64),
-    CYAML_FIELD_SEQUENCE("placements", REQUIRED, struct config_file, placements, &placement, 1, 64),
+    CYAML_FIELD_SEQUENCE("placements", REQUIRED, struct config_file, placements, &placement, 1,
+                         CONFIG_PLACEMENTS_MAX),
     TEXT("default_placement", OPTIONAL, struct config_file, default_placement, NAME_LENGTH),
     CYAML_FIELD_UINT_PTR("loops", CYAML_FLAG_OPTIONAL, struct config_file, loops),
     CYAML_FIELD_MAPPING_PTR("limits", CYAML_FLAG_OPTIONAL, struct config_file, limits, limits_fields),
     CYAML_FIELD_MAPPING_PTR("encryption", CYAML_FLAG_OPTIONAL, struct config_file, encryption, encryption_fields),
     CYAML_FIELD_MAPPING_PTR("garbage", CYAML_FLAG_OPTIONAL, struct config_file, garbage, garbage_fields),
     CYAML_FIELD_MAPPING_PTR("repair", CYAML_FLAG_OPTIONAL, struct config_file, repair, repair_fields),
+    CYAML_FIELD_MAPPING_PTR("scrub", CYAML_FLAG_OPTIONAL, struct config_file, scrub, scrub_fields),
+    CYAML_FIELD_MAPPING_PTR("journal", CYAML_FLAG_OPTIONAL, struct config_file, journal, journal_fields),
     CYAML_FIELD_MAPPING_PTR("log", CYAML_FLAG_OPTIONAL, struct config_file, log, logging_fields),
     CYAML_FIELD_END,
 };

@@ -19,6 +19,9 @@ struct file_admin {
     char *address;
     uint16_t port;
 };
+struct file_control {
+    char *socket;
+};
 struct file_unlock {
     char *key_file, *credential, *passphrase_file;
 };
@@ -34,8 +37,8 @@ struct file_backend_credentials {
     int *metadata;
 };
 struct file_backend {
-    char *name, *path, *segment_size, *endpoint, *bucket, *container, *account, *prefix, *region, *storage_class, *ca_file,
-        *proxy, *timeout, *jurisdiction;
+    char *name, *path, *segment_size, *endpoint, *bucket, *container, *account, *prefix, *region, *storage_class,
+        *ca_file, *proxy, *timeout, *jurisdiction;
     int driver, *addressing, *signature;
     uint32_t *connections, *cost;
     struct file_backend_credentials *credentials;
@@ -60,10 +63,21 @@ struct file_encryption {
 };
 struct file_garbage {
     char *grace;
+    unsigned *operations;
 };
 struct file_repair {
     char *rate;
     uint32_t *operations;
+};
+struct file_scrub {
+    char *rate;
+    uint32_t *operations;
+    char *interval;
+    int *verify;
+};
+struct file_journal {
+    char *placement, *interval;
+    int *mode;
 };
 struct file_log {
     int *level, *format;
@@ -73,6 +87,7 @@ struct config_file {
     struct file_listener *listeners;
     uint32_t listeners_count;
     struct file_admin *admin;
+    struct file_control *control;
     char *region;
     char **domains;
     uint32_t domains_count;
@@ -89,6 +104,8 @@ struct config_file {
     struct file_encryption *encryption;
     struct file_garbage *garbage;
     struct file_repair *repair;
+    struct file_scrub *scrub;
+    struct file_journal *journal;
     struct file_log *log;
 };
 

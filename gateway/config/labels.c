@@ -1,21 +1,11 @@
 /* What a placement demands of its backends. */
 #include <stdio.h>
-#include <string.h>
 #include <strings.h>
 #include "base/err.h"
 #include "config/config.h"
 #include "config/work.h"
 
 #define LIST_MAX 200 /* characters of the labels in a complaint */
-
-static const struct backend_settings *find(const struct config *config, const char *name)
-{
-    for (size_t i = 0; i < config->backend_count; i++) {
-        if (strcmp(config->backends[i].name, name) == 0)
-            return &config->backends[i];
-    }
-    return NULL;
-}
 
 static bool has_label(const struct backend_settings *backend, const struct config_placement *placement)
 {
@@ -29,7 +19,7 @@ static bool has_label(const struct backend_settings *backend, const struct confi
 const char *config_unmet(const struct config *config, const struct config_placement *placement)
 {
     for (size_t i = 0; placement->jurisdiction_count > 0 && i < placement->backend_count; i++) {
-        if (!has_label(find(config, placement->backends[i]), placement))
+        if (!has_label(config_find_backend(config, placement->backends[i]), placement))
             return placement->backends[i];
     }
     return NULL;
@@ -38,7 +28,7 @@ const char *config_unmet(const struct config *config, const struct config_placem
 static int refuse(struct work *w, size_t at, const struct config_placement *placement, const char *name)
 {
     char list[LIST_MAX] = "";
-    const struct backend_settings *backend = find(w->config, name);
+    const struct backend_settings *backend = config_find_backend(w->config, name);
     const char *label = backend != NULL ? backend->jurisdiction : NULL;
     size_t used = 0;
 
@@ -47,7 +37,8 @@ static int refuse(struct work *w, size_t at, const struct config_placement *plac
                                  placement->jurisdictions[i]);
     work_key(w, "placements[%zu].required_labels.jurisdiction", at);
     if (label == NULL)
-        return document_refuse(w->document, w->key, "backend '%s' has no jurisdiction; it must be one of %s", name, list);
+        return document_refuse(w->document, w->key, "backend '%s' has no jurisdiction; it must be one of %s", name,
+                               list);
     return document_refuse(w->document, w->key, "backend '%s' has the jurisdiction '%s'; it must be one of %s", name,
                            label, list);
 }

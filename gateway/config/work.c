@@ -22,7 +22,7 @@ struct unit {
     uint64_t factor;
 };
 static const struct unit sizes[] = {{"B", 1}, {"KiB", KIB}, {"MiB", MIB}, {"GiB", 1ULL << 30}, {"TiB", 1ULL << 40}};
-static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
+static const struct unit durations[] = {{"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}};
 
 static int parse_units(const char *text, const struct unit *units, size_t unit_count, uint64_t *out)
 {
@@ -31,6 +31,10 @@ static int parse_units(const char *text, const struct unit *units, size_t unit_c
 
     if (span_to_u64(span_of(text, digits), &number) != 0)
         return ERR_INVALID;
+    if (number == 0 && text[digits] == '\0') { /* nothing is nothing of any unit */
+        *out = 0;
+        return 0;
+    }
     for (size_t i = 0; i < unit_count; i++) {
         if (strcmp(text + digits, units[i].name) == 0)
             return __builtin_mul_overflow(number, units[i].factor, out) ? ERR_INVALID : 0;
@@ -60,7 +64,8 @@ int work_duration(struct work *w, const char *name, const char *text, int64_t mi
     if (text == NULL)
         return 0;
     if (parse_units(text, durations, sizeof(durations) / sizeof(*durations), &value) != 0)
-        return document_refuse(w->document, name, "must be a duration such as 500ms, 10s, 15m or 1h, not '%s'", text);
+        return document_refuse(w->document, name, "must be a duration such as 500ms, 10s, 15m, 1h or 7d, not '%s'",
+                               text);
     if (value < (uint64_t)min || value > (uint64_t)max)
         return document_refuse(w->document, name, "must be from %lld ms to %lld ms, not '%s'", (long long)min,
                                (long long)max, text);

@@ -37,6 +37,9 @@ int work_name(struct work *w, const char *name, const char *text, char **out);
 int config_backends(struct work *w);
 int config_backend_files(struct work *w);
 
+/* --- config_journal.c --- */
+int config_journal(struct work *w); /* after the placements */
+
 /* --- labels.c --- */
 /* Takes what placement `at` demands, and refuses backends that do not have it. After its backends. */
 int config_labels(struct work *w, size_t at);

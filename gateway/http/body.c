@@ -1,5 +1,6 @@
 /* A request's body: the framing undone, straight into the reader's memory. */
 #include "base/err.h"
+#include "base/iov.h"
 #include "base/list.h"
 #include "http/exchange.h"
 
@@ -7,11 +8,11 @@
 #define DIRECT_MIN 4096
 
 /* Only time spent waiting for the client is held against it, not what the server took in between. */
-static int receive(struct http_exchange *exchange, void *dst, size_t capacity, size_t *got)
+static int receive(struct http_exchange *exchange, const struct iovec *iov, int count, size_t *got)
 {
     struct body *body = &exchange->body;
     int64_t begin_ms = loop_now_ms();
-    int rc = conn_read(exchange->conn, dst, capacity, begin_ms + body->patience_ms, got);
+    int rc = conn_readv(exchange->conn, iov, count, begin_ms + body->patience_ms, got);
     if (rc == 0)
         body->patience_ms = conn_patience(body->patience_ms, loop_now_ms() - begin_ms, *got,
                                           exchange->server->options.body_timeout_ms);
@@ -23,26 +24,31 @@ static int refill(struct http_exchange *exchange)
 {
     struct receive *in = &exchange->in;
     in->start = in->end = in->base;
+    const struct iovec iov = {in->ptr + in->end, in->capacity - in->end};
     size_t got = 0;
-    int rc = receive(exchange, in->ptr + in->end, in->capacity - in->end, &got);
+    int rc = receive(exchange, &iov, 1, &got);
     in->end += got;
     return rc;
 }
 
-/* At least one and at most `wanted` bytes of data. */
-static int take(struct http_exchange *exchange, uint8_t *dst, size_t wanted, size_t *got)
+/* At least one and at most `most` bytes of data. */
+static int take(struct http_exchange *exchange, const struct iovec *iov, int count, uint64_t most, size_t *got)
 {
     struct receive *in = &exchange->in;
+    const struct iovec first = {iov->iov_base, iov->iov_len < most ? iov->iov_len : (size_t)most};
     if (in->start == in->end) {
-        if (wanted >= DIRECT_MIN)
-            return receive(exchange, dst, wanted, got);
+        size_t wanted = iov_bytes(iov, count);
+        if (wanted >= DIRECT_MIN && wanted <= most)
+            return receive(exchange, iov, count, got);
+        if (first.iov_len >= DIRECT_MIN)
+            return receive(exchange, &first, 1, got);
         int rc = refill(exchange);
         if (rc != 0)
             return rc;
     }
     size_t buffered = in->end - in->start;
-    *got = wanted < buffered ? wanted : buffered;
-    memcpy(dst, in->ptr + in->start, *got);
+    *got = first.iov_len < buffered ? first.iov_len : buffered;
+    memcpy(first.iov_base, in->ptr + in->start, *got);
     in->start += *got;
     return 0;
 }
@@ -79,18 +85,18 @@ static int invite(struct http_exchange *exchange)
     return conn_writev(exchange->conn, &iov, 1, exchange->server->options.body_timeout_ms);
 }
 
-static int fill(struct http_exchange *exchange, uint8_t *dst, size_t capacity, size_t *got)
+static int fill(struct http_exchange *exchange, struct iovec *iov, int count, size_t *got)
 {
     struct body *body = &exchange->body;
     int rc = body->invite ? invite(exchange) : 0;
-    while (rc == 0 && *got < capacity && !body->ended) {
-        uint64_t remaining = body->chunked.remaining;
-        if (remaining == 0) {
+    for (iov_skip(&iov, &count, 0); rc == 0 && count > 0 && !body->ended;) {
+        if (body->chunked.remaining == 0) {
             rc = next_chunk(exchange);
             continue;
         }
         size_t some = 0;
-        rc = take(exchange, dst + *got, remaining < capacity - *got ? (size_t)remaining : capacity - *got, &some);
+        rc = take(exchange, iov, count, body->chunked.remaining, &some);
+        iov_skip(&iov, &count, some);
         *got += some;
         body->received += some;
         body->chunked.remaining -= some;
@@ -99,15 +105,21 @@ static int fill(struct http_exchange *exchange, uint8_t *dst, size_t capacity, s
     return rc;
 }
 
-static int body_read(struct source *source, uint8_t *dst, size_t capacity, size_t *got)
+static int body_readv(struct source *source, struct iovec *iov, int count, size_t *got)
 {
     struct http_exchange *exchange = LIST_ENTRY(source, struct http_exchange, body.source);
     *got = 0;
     if (exchange->body.rc == 0)
-        exchange->body.rc = fill(exchange, dst, capacity, got);
+        exchange->body.rc = fill(exchange, iov, count, got);
     if (exchange->body.rc != 0)
         *got = 0;
     return exchange->body.rc;
+}
+
+static int body_read(struct source *source, uint8_t *dst, size_t capacity, size_t *got)
+{
+    struct iovec iov = {dst, capacity};
+    return body_readv(source, &iov, 1, got);
 }
 
 void http_body_start(struct http_exchange *exchange)
@@ -116,7 +128,7 @@ void http_body_start(struct http_exchange *exchange)
     struct body *body = &exchange->body;
     *body = (struct body){.is_chunked = request->chunked, .invite = request->expect_continue};
     body->patience_ms = exchange->server->options.body_timeout_ms;
-    body->source = (struct source){.read = body_read, .length = -1};
+    body->source = (struct source){.read = body_read, .readv = body_readv, .length = -1};
     if (!request->chunked) {
         body->source.length = request->content_length > 0 ? request->content_length : 0;
         body->chunked.remaining = (uint64_t)body->source.length;

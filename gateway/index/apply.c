@@ -53,6 +53,8 @@ static int apply_create_bucket(struct apply *apply, const Arca__Mutation *mutati
                                                                                       : ERR_BUCKET_EXISTS;
     if (rc != ERR_NOT_FOUND)
         return rc;
+    if ((rc = placement_takes_bucket(apply, create->bucket->placement)) != 0)
+        return rc;
     if ((rc = txn_get(apply->txn, TABLE_KEYS, record_key_span(&key), &unused)) != ERR_NOT_FOUND)
         return rc == 0 ? ERR_EXISTS : rc;
 
@@ -122,6 +124,23 @@ static int apply_close_leases(struct apply *apply, const Arca__Mutation *mutatio
     return 0;
 }
 
+static int apply_rebuilt(struct apply *apply, const Arca__Mutation *mutation)
+{
+    (void)mutation;
+    int rc;
+    do {
+        struct span key = SPAN_NONE, unused;
+        uint8_t id[LEASE_ID_SIZE];
+        if ((rc = txn_seek(apply->txn, TABLE_LEASES, MDB_FIRST, &key, &unused)) != 0)
+            break;
+        if (key.len != sizeof(id))
+            return ERR_CORRUPT;
+        memcpy(id, key.ptr, sizeof(id)); /* the key that a deletion is given must not change with it */
+        rc = txn_delete(apply->txn, TABLE_LEASES, span_of(id, sizeof(id)));
+    } while (rc == 0);
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 static int apply_rewrap_keys(struct apply *apply, const Arca__Mutation *mutation)
 {
     const Arca__RewrapKeys *rewrap = mutation->rewrap_keys;
@@ -177,6 +196,11 @@ static int (*const operations[])(struct apply *apply, const Arca__Mutation *muta
     [ARCA__MUTATION__OP_MARK_REPLICA] = apply_mark_replica,
     [ARCA__MUTATION__OP_REPAIR_DONE] = apply_repair_done,
     [ARCA__MUTATION__OP_REPAIR_FAILED] = apply_repair_failed,
+    [ARCA__MUTATION__OP_REMOVE_REPLICA] = apply_remove_replica,
+    [ARCA__MUTATION__OP_SET_PLACEMENT] = apply_set_placement,
+    [ARCA__MUTATION__OP_SET_JOB] = apply_set_job,
+    [ARCA__MUTATION__OP_REMOVE_JOB] = apply_remove_job,
+    [ARCA__MUTATION__OP_REBUILT] = apply_rebuilt,
 };
 
 int apply_mutation(struct apply *apply, const Arca__Mutation *mutation)

@@ -1,6 +1,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "crypto/envelope.h"
 #include "index/apply.h"
 
 bool blob_id_valid(struct span id)
@@ -29,13 +30,60 @@ static int dangling(const char *what, struct span id)
 
 /* --- blobs --- */
 
+bool replica_valid(const Arca__Replica *replica)
+{
+    size_t len = strnlen(replica->backend, NAME_LENGTH_MAX + 1);
+    return len > 0 && len <= NAME_LENGTH_MAX &&
+           (replica->state == ARCA__REPLICA__STATE__GOOD || replica->state == ARCA__REPLICA__STATE__SUSPECT);
+}
+
+static bool replicas_valid(Arca__Replica *const *replicas, size_t count)
+{
+    if (count > MEMBERS_MAX)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        if (!replica_valid(replicas[i]))
+            return false;
+        for (size_t j = 0; j < i; j++)
+            if (strcmp(replicas[i]->backend, replicas[j]->backend) == 0)
+                return false;
+    }
+    return true;
+}
+
+/* The replicas stand in the blob if it has one extent, else in rows of as many extents as it counts. */
+static bool new_blob_valid(const Arca__NewBlob *new)
+{
+    const Arca__Blob *blob = new->blob;
+    if (blob == NULL || !blob_id_valid(record_bytes(blob->id)) || blob->size == 0 || blob->extent_count == 0 ||
+        strnlen(blob->placement, NAME_LENGTH_MAX + 1) > NAME_LENGTH_MAX)
+        return false;
+    if (blob->extent_count == 1)
+        return new->n_extents == 0 && replicas_valid(blob->replicas, blob->n_replicas);
+    bool valid = new->n_extents == blob->extent_count && blob->n_replicas == 0;
+    for (size_t i = 0; i < new->n_extents && valid; i++)
+        valid = new->extents[i]->number == i && replicas_valid(new->extents[i]->replicas, new->extents[i]->n_replicas);
+    return valid;
+}
+
 int blob_check_new(struct apply *apply, const Arca__NewBlob *blob)
 {
     struct span unused;
-    if (blob->blob == NULL || !blob_id_valid(record_bytes(blob->blob->id)) || blob->blob->size == 0)
+    if (!new_blob_valid(blob))
         return ERR_INVALID;
     int rc = txn_get(apply->txn, TABLE_BLOBS, record_bytes(blob->blob->id), &unused);
     return rc == 0 ? ERR_EXISTS : rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
+int holdings_change(struct apply *apply, const Arca__Blob *blob, uint32_t extent, Arca__Replica *const *replicas,
+                    size_t count, int sign)
+{
+    uint64_t size = envelope_blob_extent_size((enum envelope_suite)blob->suite, blob->size, blob->extent_size,
+                                              blob->extent_count, extent);
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = tally_add(apply->tally, apply->txn, blob->placement, replicas[i]->backend, sign, size);
+    return rc;
 }
 
 static int garbage_put(struct apply *apply, struct span id, int64_t since_ms)
@@ -55,9 +103,14 @@ int blob_insert(struct apply *apply, const Arca__NewBlob *blob, uint32_t referen
     row.garbage_ms = references == 0 ? apply->now_ms : 0;
     row.manifest_id = (ProtobufCBinaryData){0, NULL};
     int rc = record_put(apply->txn, TABLE_BLOBS, id, &row);
+    if (rc == 0)
+        rc = holdings_change(apply, &row, 0, row.replicas, row.n_replicas, 1);
     for (size_t i = 0; i < blob->n_extents && rc == 0; i++) {
-        struct record_key key = key_numbered(id.ptr, blob->extents[i]->number);
-        rc = record_put(apply->txn, TABLE_REPLICAS, record_key_span(&key), blob->extents[i]);
+        const Arca__Extent *extent = blob->extents[i];
+        struct record_key key = key_numbered(id.ptr, extent->number);
+        rc = record_put(apply->txn, TABLE_REPLICAS, record_key_span(&key), extent);
+        if (rc == 0)
+            rc = holdings_change(apply, &row, extent->number, extent->replicas, extent->n_replicas, 1);
     }
     if (rc == 0 && references != 0)
         return repairs_add(apply, blob);
@@ -76,7 +129,7 @@ static int blob_release(struct apply *apply, struct span id, struct span manifes
     if (--blob->references == 0) {
         blob->garbage_ms = apply->now_ms;
         blob->manifest_id = (ProtobufCBinaryData){manifest_id.len, (uint8_t *)manifest_id.ptr};
-        if ((rc = garbage_put(apply, id, apply->now_ms)) != 0)
+        if ((rc = garbage_put(apply, id, apply->now_ms)) != 0 || (rc = repairs_forget(apply, id)) != 0)
             return rc;
     }
     return record_put(apply->txn, TABLE_BLOBS, id, blob);
@@ -105,7 +158,8 @@ static int parts_walk(struct apply *apply, struct span id, enum part_rows rows, 
             return rc;
         if (part->blob_id.len != 0) {
             ++*bodies;
-            if (release && (rc = blob_release(apply, record_bytes(part->blob_id), rows == PARTS_STAY ? id : SPAN_NONE)) != 0)
+            if (release &&
+                (rc = blob_release(apply, record_bytes(part->blob_id), rows == PARTS_STAY ? id : SPAN_NONE)) != 0)
                 return rc;
         }
         if (rows == PARTS_GO && (rc = txn_delete(apply->txn, TABLE_PARTS, span_of(bytes, len))) != 0)
@@ -132,8 +186,8 @@ static int manifest_forget(struct apply *apply, struct span id)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-/* A manifest and its part rows outlive its last reference as long as its blobs do: until they are collected, a reader that
- * began before goes on from part to part. */
+/* A manifest and its part rows outlive its last reference as long as its blobs do: until they are collected, a reader
+ * that began before goes on from part to part. */
 static int manifest_release(struct apply *apply, struct span id)
 {
     Arca__Manifest *manifest;
@@ -209,6 +263,20 @@ int apply_add_garbage(struct apply *apply, const Arca__Mutation *mutation)
     return rc != 0 ? rc : blob_insert(apply, blob, 0);
 }
 
+/* An extent of several, with its row. */
+static int extent_forget(struct apply *apply, const Arca__Blob *blob, uint32_t number)
+{
+    Arca__Extent *extent;
+    struct record_key key = key_numbered(blob->id.data, number);
+    int rc = record_get(apply->txn, TABLE_REPLICAS, record_key_span(&key), &arca__extent__descriptor, apply->arena,
+                        &extent);
+    if (rc == ERR_NOT_FOUND)
+        return 0;
+    if (rc != 0 || (rc = holdings_change(apply, blob, number, extent->replicas, extent->n_replicas, -1)) != 0)
+        return rc;
+    return txn_delete(apply->txn, TABLE_REPLICAS, record_key_span(&key));
+}
+
 static int blob_forget(struct apply *apply, struct span id)
 {
     Arca__Blob *blob;
@@ -218,12 +286,10 @@ static int blob_forget(struct apply *apply, struct span id)
     struct record_key key = key_timed(blob->garbage_ms, id.ptr);
     if ((rc = txn_delete(apply->txn, TABLE_GARBAGE, record_key_span(&key))) != 0 && rc != ERR_NOT_FOUND)
         return rc;
-    for (uint32_t i = 0; i < blob->extent_count; i++) {
-        if ((rc = repair_forget(apply, id, i)) != 0)
-            return rc;
-        key = key_numbered(id.ptr, i);
-        rc = blob->extent_count > 1 ? txn_delete(apply->txn, TABLE_REPLICAS, record_key_span(&key)) : 0;
-        if (rc != 0 && rc != ERR_NOT_FOUND)
+    if (blob->extent_count == 1 && (rc = holdings_change(apply, blob, 0, blob->replicas, blob->n_replicas, -1)) != 0)
+        return rc;
+    for (uint32_t i = 0; blob->extent_count > 1 && i < blob->extent_count; i++) {
+        if ((rc = extent_forget(apply, blob, i)) != 0)
             return rc;
     }
     if (blob->manifest_id.len == UPLOAD_ID_SIZE && (rc = manifest_forget(apply, record_bytes(blob->manifest_id))) != 0)

@@ -22,14 +22,16 @@ int index_precondition(const Arca__Precondition *precondition, const Arca__Objec
     bool holds = !p->must_not_exist && (p->n_if_match == 0 || listed(p->if_match, p->n_if_match, present->etag)) &&
                  !listed(p->if_none_match, p->n_if_none_match, present->etag) &&
                  (!p->has_unmodified_since || modified <= p->unmodified_since) &&
-                 (!p->has_modified_since || modified > p->modified_since) && (!p->has_size || present->size == p->size) &&
+                 (!p->has_modified_since || modified > p->modified_since) &&
+                 (!p->has_size || present->size == p->size) &&
                  (!p->has_modified_exact || modified == p->modified_exact);
     return holds ? 0 : ERR_PRECONDITION;
 }
 
 /* --- rows --- */
 
-int object_newest(struct apply *apply, uint64_t node, struct span key, Arca__Object **out, uint8_t version[VERSION_SIZE])
+int object_newest(struct apply *apply, uint64_t node, struct span key, Arca__Object **out,
+                  uint8_t version[VERSION_SIZE])
 {
     struct span suffix, value;
     int rc = tree_get(apply->txn, TABLE_OBJECTS, node, key, SPAN_NONE, &suffix, &value);

@@ -1,5 +1,6 @@
-/* The replicas of an extent after its blob came into the index: what is added, what is found to be damaged, and the
- * rows that tell repair what to do. An extent with a suspect replica always has one. */
+/* The replicas of an extent after its blob came into the index: what is added, taken away, found to be damaged, and the
+ * rows that tell repair what to do. An extent with a suspect replica always has one. Which backends are to have it is
+ * the placement's row's to say, as it is when the mutation is applied. */
 #include "base/err.h"
 #include "index/apply.h"
 
@@ -9,6 +10,7 @@ struct place {
     Arca__Extent *row; /* NULL: the blob's */
     Arca__Replica ***replicas;
     size_t *count;
+    const Arca__Placement *set; /* NULL: the placement has no row */
 };
 
 static int place_find(struct apply *apply, struct span blob_id, uint32_t extent, struct place *out)
@@ -17,7 +19,7 @@ static int place_find(struct apply *apply, struct span blob_id, uint32_t extent,
         return ERR_INVALID;
     *out = (struct place){0};
     int rc = record_get(apply->txn, TABLE_BLOBS, blob_id, &arca__blob__descriptor, apply->arena, &out->blob);
-    if (rc != 0)
+    if (rc != 0 || (rc = tally_set(apply->tally, apply->txn, out->blob->placement, &out->set)) != 0)
         return rc;
     if (out->blob->references == 0 || extent >= out->blob->extent_count)
         return ERR_NOT_FOUND;
@@ -45,12 +47,48 @@ static int place_put(struct apply *apply, const struct place *place)
     return record_put(apply->txn, TABLE_REPLICAS, record_key_span(&key), place->row);
 }
 
-static bool is_whole(const struct place *place, uint32_t wanted)
+/* --- wanted --- */
+
+bool member_wanted(const Arca__Member *member)
 {
-    size_t good = 0;
-    for (size_t i = 0; i < *place->count; i++)
-        good += (*place->replicas)[i]->state == ARCA__REPLICA__STATE__GOOD;
-    return good == *place->count && good >= wanted;
+    return member->role == ARCA__MEMBER__ROLE__MEMBER || member->role == ARCA__MEMBER__ROLE__JOINING;
+}
+
+static bool set_wants(const Arca__Placement *set, const char *backend)
+{
+    for (size_t i = 0; i < set->n_members; i++)
+        if (strcmp(set->members[i]->backend, backend) == 0)
+            return member_wanted(set->members[i]);
+    return false;
+}
+
+static bool good_on(Arca__Replica *const *replicas, size_t count, const char *backend)
+{
+    for (size_t i = 0; i < count; i++)
+        if (strcmp(replicas[i]->backend, backend) == 0)
+            return replicas[i]->state == ARCA__REPLICA__STATE__GOOD;
+    return false;
+}
+
+bool replicas_meet(const Arca__Placement *set, Arca__Replica *const *replicas, size_t count)
+{
+    for (size_t i = 0; set != NULL && i < set->n_members; i++)
+        if (member_wanted(set->members[i]) && !good_on(replicas, count, set->members[i]->backend))
+            return false;
+    return true;
+}
+
+bool replicas_whole(const Arca__Placement *set, Arca__Replica *const *replicas, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (replicas[i]->state != ARCA__REPLICA__STATE__GOOD)
+            return false;
+    return replicas_meet(set, replicas, count);
+}
+
+static bool is_whole(const struct place *place)
+{
+    return replicas_whole(place->set, *place->replicas, *place->count);
 }
 
 static Arca__Replica **find_backend(const struct place *place, const char *backend)
@@ -98,7 +136,7 @@ static int repair_move(struct apply *apply, Arca__Repair *row, int64_t next_ms)
     return repair_put(apply, row);
 }
 
-int repair_forget(struct apply *apply, struct span blob_id, uint32_t extent)
+static int repair_forget(struct apply *apply, struct span blob_id, uint32_t extent)
 {
     Arca__Repair *row;
     int rc = repair_get(apply, blob_id, extent, &row);
@@ -110,14 +148,31 @@ int repair_forget(struct apply *apply, struct span blob_id, uint32_t extent)
     return txn_delete(apply->txn, TABLE_REPAIRS, record_key_span(&key));
 }
 
+int repairs_forget(struct apply *apply, struct span blob_id)
+{
+    struct span key = blob_id, unused;
+    int rc;
+    while ((rc = txn_seek(apply->txn, TABLE_REPAIRS, MDB_SET_RANGE, &key, &unused)) == 0 && span_starts(key, blob_id)) {
+        if (key.len != BLOB_ID_SIZE + 4)
+            return ERR_CORRUPT;
+        if ((rc = repair_forget(apply, blob_id, be32_get(key.ptr + BLOB_ID_SIZE))) != 0)
+            return rc;
+        key = blob_id;
+    }
+    return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 int repairs_add(struct apply *apply, const Arca__NewBlob *blob)
 {
     struct span id = record_bytes(blob->blob->id);
-    int rc = 0;
-    if (blob->blob->extent_count == 1)
-        return blob->blob->n_replicas < blob->wanted_replicas ? repair_add(apply, id, 0, blob->repair_ms) : 0;
+    struct place place = {.replicas = &blob->blob->replicas, .count = &blob->blob->n_replicas};
+    int rc = tally_set(apply->tally, apply->txn, blob->blob->placement, &place.set);
+    if (rc == 0 && blob->blob->extent_count == 1 && !is_whole(&place))
+        rc = repair_add(apply, id, 0, blob->repair_ms);
     for (size_t i = 0; rc == 0 && i < blob->n_extents; i++) {
-        if (blob->extents[i]->n_replicas < blob->wanted_replicas)
+        place.replicas = &blob->extents[i]->replicas;
+        place.count = &blob->extents[i]->n_replicas;
+        if (!is_whole(&place))
             rc = repair_add(apply, id, blob->extents[i]->number, blob->repair_ms);
     }
     return rc;
@@ -143,14 +198,15 @@ int apply_add_replica(struct apply *apply, const Arca__Mutation *mutation)
     const Arca__AddReplica *add = mutation->add_replica;
     struct span id = record_bytes(add->blob_id);
     struct place place;
-    if (add->replica == NULL || add->replica->backend[0] == '\0')
+    if (add->replica == NULL || !replica_valid(add->replica) || add->replica->state != ARCA__REPLICA__STATE__GOOD)
         return ERR_INVALID;
     int rc = place_find(apply, id, add->extent, &place);
     if (rc != 0)
         return rc;
     Arca__Replica **present = find_backend(&place, add->replica->backend);
     if (present == NULL) {
-        rc = append(apply, &place, add->replica);
+        if ((rc = append(apply, &place, add->replica)) == 0)
+            rc = holdings_change(apply, place.blob, add->extent, &add->replica, 1, 1);
     } else if ((*present)->state != ARCA__REPLICA__STATE__SUSPECT || add->instead == NULL ||
                !span_eq(record_bytes((*present)->locator), record_bytes(add->instead->locator))) {
         rc = ERR_EXISTS;
@@ -159,7 +215,31 @@ int apply_add_replica(struct apply *apply, const Arca__Mutation *mutation)
     }
     if (rc == 0)
         rc = place_put(apply, &place);
-    return rc == 0 && is_whole(&place, add->wanted) ? repair_forget(apply, id, add->extent) : rc;
+    return rc == 0 && is_whole(&place) ? repair_forget(apply, id, add->extent) : rc;
+}
+
+int apply_remove_replica(struct apply *apply, const Arca__Mutation *mutation)
+{
+    const Arca__RemoveReplica *remove = mutation->remove_replica;
+    struct span id = record_bytes(remove->blob_id);
+    struct place place;
+    if (remove->replica == NULL)
+        return ERR_INVALID;
+    int rc = place_find(apply, id, remove->extent, &place);
+    if (rc != 0)
+        return rc;
+    Arca__Replica **present = find_backend(&place, remove->replica->backend);
+    if (present == NULL || !span_eq(record_bytes((*present)->locator), record_bytes(remove->replica->locator)))
+        return ERR_NOT_FOUND;
+    if (place.set == NULL || set_wants(place.set, remove->replica->backend) ||
+        !replicas_meet(place.set, *place.replicas, *place.count))
+        return ERR_CONFLICT;
+    rc = holdings_change(apply, place.blob, remove->extent, present, 1, -1);
+    Arca__Replica **end = *place.replicas + --*place.count;
+    memmove(present, present + 1, (size_t)(end - present) * sizeof(*present));
+    if (rc != 0 || (rc = place_put(apply, &place)) != 0)
+        return rc;
+    return is_whole(&place) ? repair_forget(apply, id, remove->extent) : 0;
 }
 
 int apply_mark_replica(struct apply *apply, const Arca__Mutation *mutation)
@@ -168,7 +248,7 @@ int apply_mark_replica(struct apply *apply, const Arca__Mutation *mutation)
     struct span id = record_bytes(mark->blob_id);
     struct place place;
     Arca__Repair *repair;
-    if (mark->replica == NULL)
+    if (mark->replica == NULL || !replica_valid(mark->replica))
         return ERR_INVALID;
     int rc = place_find(apply, id, mark->extent, &place);
     if (rc != 0)
@@ -179,9 +259,13 @@ int apply_mark_replica(struct apply *apply, const Arca__Mutation *mutation)
         return 0;
     if ((rc = repair_get(apply, id, mark->extent, &repair)) != 0 && rc != ERR_NOT_FOUND)
         return rc;
-    rc = rc == 0 ? repair_move(apply, repair, apply->now_ms) : repair_add(apply, id, mark->extent, apply->now_ms);
+    bool listed = rc == 0;
     (*present)->state = mark->replica->state;
-    return rc != 0 ? rc : place_put(apply, &place);
+    if ((rc = place_put(apply, &place)) != 0)
+        return rc;
+    if (is_whole(&place))
+        return repair_forget(apply, id, mark->extent);
+    return listed ? repair_move(apply, repair, apply->now_ms) : repair_add(apply, id, mark->extent, apply->now_ms);
 }
 
 int apply_repair_done(struct apply *apply, const Arca__Mutation *mutation)
@@ -191,8 +275,7 @@ int apply_repair_done(struct apply *apply, const Arca__Mutation *mutation)
     int rc = place_find(apply, record_bytes(done->blob_id), done->extent, &place);
     if (rc != 0)
         return rc;
-    return is_whole(&place, done->wanted) ? repair_forget(apply, record_bytes(done->blob_id), done->extent)
-                                          : ERR_CONFLICT;
+    return is_whole(&place) ? repair_forget(apply, record_bytes(done->blob_id), done->extent) : ERR_CONFLICT;
 }
 
 int apply_repair_failed(struct apply *apply, const Arca__Mutation *mutation)

@@ -4,36 +4,12 @@
 #include <stdlib.h>
 #include "base/err.h"
 #include "base/text.h"
-#include "index/apply.h"
+#include "index/check.h"
 #include "index/private.h"
 
 #define ROW_LIMIT (16U << 20) /* bytes of one unpacked row */
 
-/* A multiset of ids of one width, sorted before it is asked. */
-struct ids {
-    uint8_t *bytes;
-    size_t width, count, allocated;
-    bool sorted;
-};
-
-struct check {
-    void (*report)(const char *line, void *arg);
-    void *arg;
-    uint64_t findings;
-    struct txn *txn;
-    struct arena *arena;
-    struct ids blob_references;
-    struct ids manifest_references;
-    struct ids roots, children, nodes; /* of the tree that is walked */
-    uint8_t manifest[UPLOAD_ID_SIZE];  /* whose parts are walked, if it is a manifest's */
-    struct {
-        uint64_t next_offset;
-        uint32_t left;
-    } parts;
-};
-
-static void found(struct check *check, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static void found(struct check *check, const char *format, ...)
+void found(struct check *check, const char *format, ...)
 {
     char line[512];
     va_list args;
@@ -44,7 +20,7 @@ static void found(struct check *check, const char *format, ...)
     check->report(line, check->arg);
 }
 
-static void found_id(struct check *check, const char *what, struct span id, const char *problem)
+void found_id(struct check *check, const char *what, struct span id, const char *problem)
 {
     char hex[2 * 24 + 1];
     text_hex(span_take(id, 24), hex);
@@ -107,8 +83,7 @@ static void ids_clear(struct ids *ids)
 
 /* --- tables --- */
 
-static int each(struct check *check, enum table table,
-                int (*row)(struct check *check, struct span key, struct span value))
+int each(struct check *check, enum table table, int (*row)(struct check *check, struct span key, struct span value))
 {
     struct span key = SPAN_NONE, value;
     int rc = txn_seek(check->txn, table, MDB_FIRST, &key, &value);
@@ -125,7 +100,7 @@ static int each(struct check *check, enum table table,
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-static int exists(struct check *check, enum table table, struct span key, bool *out)
+int exists(struct check *check, enum table table, struct span key, bool *out)
 {
     struct span unused;
     int rc = txn_get(check->txn, table, key, &unused);
@@ -152,7 +127,11 @@ static int check_bucket(struct check *check, struct span key, struct span value)
         return rc;
     if (!there)
         found(check, "bucket %s: its key %" PRIu64 " is missing", bucket->name, bucket->key_id);
-    return 0;
+    const Arca__Placement *set;
+    rc = tally_set(check->tally, check->txn, bucket->placement, &set);
+    if (rc == 0 && set == NULL && bucket->placement[0] != '\0')
+        found(check, "bucket %s: there is no placement %s", bucket->name, bucket->placement);
+    return rc;
 }
 
 static int check_bucket_id(struct check *check, struct span key, struct span value)
@@ -333,23 +312,6 @@ static int count_extents(struct check *check, struct span id, uint32_t *count)
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-/* Quarantine ends with a repair: what is suspect must be up for one. */
-static int check_suspects(struct check *check, struct span id, uint32_t extent, Arca__Replica *const *replicas,
-                          size_t count)
-{
-    bool there;
-    size_t suspects = 0;
-    for (size_t i = 0; i < count; i++)
-        suspects += replicas[i]->state == ARCA__REPLICA__STATE__SUSPECT;
-    if (suspects == 0)
-        return 0;
-    struct record_key key = key_numbered(id.ptr, extent);
-    int rc = exists(check, TABLE_REPAIRS, record_key_span(&key), &there);
-    if (rc == 0 && !there)
-        found_id(check, "extent", record_key_span(&key), "has a suspect replica and is not up for repair");
-    return rc;
-}
-
 static int check_blob(struct check *check, struct span key, struct span value)
 {
     Arca__Blob *blob;
@@ -372,7 +334,7 @@ static int check_blob(struct check *check, struct span key, struct span value)
         found_id(check, "blob", key, garbage ? "is garbage and referred to" : "is not referred to and not garbage");
     if (extents != (blob->extent_count > 1 ? blob->extent_count : 0))
         found_id(check, "blob", key, "has another number of extents than it counts");
-    return check_suspects(check, key, 0, blob->replicas, blob->n_replicas);
+    return blob->extent_count == 1 ? check_extent(check, blob, 0, blob->replicas, blob->n_replicas) : 0;
 }
 
 static int check_garbage(struct check *check, struct span key, struct span value)
@@ -390,17 +352,21 @@ static int check_garbage(struct check *check, struct span key, struct span value
 static int check_replica(struct check *check, struct span key, struct span value)
 {
     Arca__Extent *extent;
-    bool there;
+    Arca__Blob *blob;
     if (key.len != 20)
         return ERR_CORRUPT;
     int rc = record_unpack(&arca__extent__descriptor, check->arena, value, &extent);
-    if (rc == 0)
-        rc = exists(check, TABLE_BLOBS, span_take(key, BLOB_ID_SIZE), &there);
-    if (rc == 0 && !there)
-        found_id(check, "extent", key, "has no blob");
     if (rc != 0)
         return rc;
-    return check_suspects(check, key, be32_get(key.ptr + BLOB_ID_SIZE), extent->replicas, extent->n_replicas);
+    rc = record_get(check->txn, TABLE_BLOBS, span_take(key, BLOB_ID_SIZE), &arca__blob__descriptor, check->arena,
+                    &blob);
+    if (rc == ERR_NOT_FOUND) {
+        found_id(check, "extent", key, "has no blob");
+        return 0;
+    }
+    if (rc != 0)
+        return rc;
+    return check_extent(check, blob, be32_get(key.ptr + BLOB_ID_SIZE), extent->replicas, extent->n_replicas);
 }
 
 static int check_repair(struct check *check, struct span key, struct span value)
@@ -422,6 +388,8 @@ static int check_repair(struct check *check, struct span key, struct span value)
                     &blob);
     if (rc == ERR_NOT_FOUND || (rc == 0 && be32_get(key.ptr + BLOB_ID_SIZE) >= blob->extent_count))
         found_id(check, "repair", key, "has no extent");
+    else if (rc == 0 && blob->references == 0)
+        found_id(check, "repair", key, "is of a blob that is garbage");
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
@@ -463,7 +431,8 @@ static int check_view(struct check *check)
     manifest_parts_end(check);
     if ((rc = each(check, TABLE_MANIFESTS, check_manifest)) != 0 || (rc = each(check, TABLE_BLOBS, check_blob)) != 0 ||
         (rc = each(check, TABLE_GARBAGE, check_garbage)) != 0 ||
-        (rc = each(check, TABLE_REPLICAS, check_replica)) != 0 || (rc = each(check, TABLE_REPAIRS, check_repair)) != 0)
+        (rc = each(check, TABLE_REPLICAS, check_replica)) != 0 ||
+        (rc = each(check, TABLE_REPAIRS, check_repair)) != 0 || (rc = check_placements(check)) != 0)
         return rc;
     check_dangling(check, &check->blob_references, TABLE_BLOBS);
     check_dangling(check, &check->manifest_references, TABLE_MANIFESTS);
@@ -514,12 +483,13 @@ int index_check(const char *path, void (*report)(const char *line, void *arg), v
     if (rc != 0)
         return rc;
     check.arena = arena_create(ROW_LIMIT);
-    if (check.arena == NULL) {
+    check.tally = tally_create();
+    if (check.arena == NULL || check.tally == NULL) {
         rc = ERR_NOMEM;
         goto err0;
     }
     if ((rc = view_read(index_view(index), &check.txn)) != 0)
-        goto err1;
+        goto err0;
     if ((rc = check_view(&check)) == 0)
         rc = check_journal(&check, path);
     *findings = check.findings;
@@ -529,9 +499,9 @@ int index_check(const char *path, void (*report)(const char *line, void *arg), v
     ids_clear(&check.roots);
     ids_clear(&check.children);
     ids_clear(&check.nodes);
-err1:
-    arena_free(check.arena);
 err0:
+    arena_free(check.arena);
+    tally_free(check.tally);
     index_close(index);
     return rc;
 }

@@ -28,6 +28,12 @@ int path_join(char out[PATH_SIZE], const char *folder, const char *name)
     return n < 0 || n >= PATH_SIZE ? ERR_TOO_LARGE : 0;
 }
 
+int path_of_number(char out[PATH_SIZE], const char *folder, uint64_t number, const char *suffix)
+{
+    int n = snprintf(out, PATH_SIZE, "%s/%0*" PRIu64 "%s", folder, NUMBER_DIGITS, number, suffix);
+    return n < 0 || n >= PATH_SIZE ? ERR_TOO_LARGE : 0;
+}
+
 /* --- folders --- */
 
 int folder_sync(const char *path)

@@ -10,6 +10,8 @@
 
 /* Joins with slashes; `name` may be NULL. ERR_TOO_LARGE. */
 int path_join(char out[PATH_SIZE], const char *folder, const char *name);
+/* The path of what is named after a number, as folder_numbers lists it. ERR_TOO_LARGE. */
+int path_of_number(char out[PATH_SIZE], const char *folder, uint64_t number, const char *suffix);
 
 int folder_make(const char *path); /* fine if it exists; syncs the parent */
 int folder_sync(const char *path);

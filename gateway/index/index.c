@@ -48,7 +48,8 @@ static int open_threads(struct index *index)
 static int open_folders(struct index *index)
 {
     int rc = index_paths_init(&index->paths, index->options.path);
-    if (rc != 0 || (rc = folder_make(index->paths.root)) != 0 || (rc = folder_lock(index->paths.root, &index->lock)) != 0)
+    if (rc != 0 || (rc = folder_make(index->paths.root)) != 0 ||
+        (rc = folder_lock(index->paths.root, &index->lock)) != 0)
         return rc;
     if ((rc = folder_make(index->paths.journal)) == 0 && (rc = folder_make(index->paths.snapshot)) == 0)
         rc = folder_make(index->paths.view);
@@ -134,4 +135,36 @@ void index_apply_all(struct index *index, const Arca__Mutation *const *mutations
 int index_ready(struct index *index)
 {
     return writer_ready(index->writer);
+}
+
+/* --- shipping --- */
+
+void index_mark(struct index *index, struct index_mark *out)
+{
+    writer_mark(index->writer, out);
+}
+
+void index_shipping_begin(struct index *index, const struct index_shipping *shipping)
+{
+    writer_shipping_begin(index->writer, shipping);
+}
+
+void index_shipping_end(struct index *index)
+{
+    writer_shipping_end(index->writer);
+}
+
+void index_shipped(struct index *index, uint64_t sequence, int64_t safe_ms, bool stalled)
+{
+    writer_shipped(index->writer, sequence, safe_ms, stalled);
+}
+
+int64_t index_safe_ms(struct index *index)
+{
+    return writer_safe_ms(index->writer);
+}
+
+const struct index_paths *index_paths(const struct index *index)
+{
+    return &index->paths;
 }

@@ -41,13 +41,6 @@ struct journal {
     char path_bytes[PATH_SIZE];
 };
 
-static int segment_path(const struct journal *journal, uint64_t first, char out[PATH_SIZE])
-{
-    char name[32];
-    snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, first);
-    return path_join(out, journal->path, name);
-}
-
 /* Reserves disk blocks, so that a sync has no metadata to write and a full disk is noticed before a batch is begun. */
 static int preallocate(int fd, uint64_t size)
 {
@@ -68,7 +61,7 @@ static int segment_create(struct journal *journal, uint64_t size)
     memcpy(header.previous, journal->hash, JOURNAL_HASH_SIZE);
     journal_header_encode(&header, bytes);
 
-    int rc = segment_path(journal, header.first, file);
+    int rc = path_of_number(file, journal->path, header.first, JOURNAL_SUFFIX);
     if (rc == 0)
         rc = path_join(temporary, journal->path, TEMPORARY);
     if (rc != 0)
@@ -119,7 +112,7 @@ static int segment_continue(struct journal *journal, const struct journal_scan *
     char file[PATH_SIZE];
     uint8_t bytes[JOURNAL_HEADER_SIZE];
     struct stat st;
-    int rc = segment_path(journal, scan->segment, file);
+    int rc = path_of_number(file, journal->path, scan->segment, JOURNAL_SUFFIX);
     if (rc != 0)
         return rc;
     journal->fd = open(file, O_RDWR | O_CLOEXEC);
@@ -180,6 +173,12 @@ uint64_t journal_sequence(const struct journal *journal)
 const uint8_t *journal_hash(const struct journal *journal)
 {
     return journal->batch_hash;
+}
+
+void journal_place(const struct journal *journal, uint64_t *segment, uint64_t *end)
+{
+    *segment = journal->header.first;
+    *end = journal->end;
 }
 
 uint64_t journal_segment_size(const struct journal *journal)
@@ -293,15 +292,13 @@ int journal_trim(const char *path, uint64_t sequence)
 {
     uint64_t *segments;
     size_t count;
-    char name[32], file[PATH_SIZE];
+    char file[PATH_SIZE];
     int rc = folder_numbers(path, JOURNAL_SUFFIX, &segments, &count);
     if (rc != 0)
         return rc;
-    for (size_t i = 0; i + 1 < count && segments[i + 1] <= sequence + 1 && rc == 0; i++) {
-        snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, segments[i]);
-        if ((rc = path_join(file, path, name)) == 0 && unlink(file) != 0)
+    for (size_t i = 0; i + 1 < count && segments[i + 1] <= sequence + 1 && rc == 0; i++)
+        if ((rc = path_of_number(file, path, segments[i], JOURNAL_SUFFIX)) == 0 && unlink(file) != 0)
             rc = err_from_errno(errno);
-    }
     free(segments);
     return rc;
 }

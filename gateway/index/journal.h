@@ -1,5 +1,5 @@
-/* The journal: every mutation, in order, in segment files that are only appended to. It is the truth; the view is made from
- * it. README.md has the bytes. */
+/* The journal: every mutation, in order, in segment files that are only appended to. It is the truth; the view is made
+ * from it. README.md has the bytes. */
 #ifndef ARCA_INDEX_JOURNAL_H
 #define ARCA_INDEX_JOURNAL_H
 
@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/span.h"
 
-#define JOURNAL_FORMAT      1
+#define JOURNAL_FORMAT      2
 #define JOURNAL_HASH_SIZE   32
 #define JOURNAL_SALT_SIZE   8
 #define JOURNAL_HEADER_SIZE 64 /* of a segment */
@@ -48,6 +48,10 @@ struct journal_reader {
     uint8_t hash[JOURNAL_HASH_SIZE];
 };
 int journal_reader_init(struct journal_reader *reader, struct span bytes);
+/* The same from the middle of a segment: `bytes` begin behind the record `sequence`, whose hash is `hash`. Offsets are
+ * then those in `bytes`. */
+void journal_reader_resume(struct journal_reader *reader, const struct journal_header *header, struct span bytes,
+                           uint64_t sequence, const uint8_t hash[JOURNAL_HASH_SIZE]);
 /* 0, or ERR_NOT_FOUND: no valid record follows. Then journal_reader_end says why. */
 int journal_reader_next(struct journal_reader *reader, struct journal_entry *out);
 /* After the last valid record. *torn is the number of bytes up to the last that is not zero. A record that is damaged
@@ -99,6 +103,8 @@ int journal_write(struct journal *journal);
 /* Undoes the last journal_write, before anything else is written. ERR_READONLY if that fails. */
 int journal_revert(struct journal *journal);
 
+/* The segment that is being written, and where its last written record ends. */
+void journal_place(const struct journal *journal, uint64_t *segment, uint64_t *end);
 uint64_t journal_segment_size(const struct journal *journal);
 uint64_t journal_added(const struct journal *journal); /* bytes of the present batch */
 /* fdatasync, replaced by tests that want it to fail. */

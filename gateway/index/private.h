@@ -5,6 +5,9 @@
 #include "index/index.h"
 #include "index/lmdb/view.h"
 
+struct index_paths;
+
 struct view *index_view(struct index *index);
+const struct index_paths *index_paths(const struct index *index);
 
 #endif

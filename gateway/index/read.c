@@ -85,18 +85,24 @@ int index_bucket_get(struct index *index, struct span name, struct arena *arena,
     return rc == ERR_NOT_FOUND ? ERR_NO_SUCH_BUCKET : rc;
 }
 
+/* Those whose keys are greater than `after`; empty: all. */
+static int rows_get_after(struct index *index, struct rows *rows, struct span after)
+{
+    uint8_t from[TREE_ROW_MAX];
+    size_t len = after.len < sizeof(from) ? after.len : sizeof(from) - 1;
+    if (len != 0) {
+        memcpy(from, after.ptr, len);
+        from[len++] = 0;
+    }
+    return rows_get(index, rows, span_of(from, len), SPAN_NONE, NULL, NULL);
+}
+
 int index_bucket_list(struct index *index, struct span start_after, size_t max, struct arena *arena,
                       Arca__Bucket ***out, size_t *count)
 {
     struct rows rows = {
         .table = TABLE_BUCKETS, .descriptor = &arca__bucket__descriptor, .arena = arena, .max = max};
-    uint8_t from[TREE_ROW_MAX];
-    size_t len = start_after.len < sizeof(from) ? start_after.len : sizeof(from) - 1;
-    if (len != 0) {
-        memcpy(from, start_after.ptr, len);
-        from[len++] = 0;
-    }
-    int rc = rows_get(index, &rows, span_of(from, len), SPAN_NONE, NULL, NULL);
+    int rc = rows_get_after(index, &rows, start_after);
     *out = (Arca__Bucket **)rows.all;
     *count = rows.count;
     return rc;
@@ -293,24 +299,29 @@ int index_part_at(struct index *index, struct span id, uint64_t offset, struct a
 
 /* --- garbage, leases, meta --- */
 
-int index_garbage_list(struct index *index, int64_t until_ms, size_t max, struct arena *arena, Arca__Blob ***out,
-                       size_t *count)
+int index_garbage_list(struct index *index, int64_t until_ms, const Arca__Blob *after, size_t max, struct arena *arena,
+                       Arca__Blob ***out, size_t *count)
 {
     struct rows rows = {.table = TABLE_GARBAGE, .descriptor = &arca__blob__descriptor, .arena = arena, .max = max};
-    struct span key = SPAN_NONE, unused, value;
+    struct record_key start = {.len = 1};
+    struct span unused, value;
+    if (after != NULL && !blob_id_valid(record_bytes(after->id)))
+        return ERR_CORRUPT;
+    if (after != NULL)
+        start = key_timed(after->garbage_ms, after->id.data);
+    struct span key = record_key_span(&start);
     int rc = view_read(index_view(index), &rows.txn);
     if (rc != 0)
         return rc;
-    MDB_cursor_op op = MDB_FIRST;
-    while (rows.count < max && (rc = txn_seek(rows.txn, TABLE_GARBAGE, op, &key, &unused)) == 0) {
-        op = MDB_NEXT;
-        if (key.len != 24 || (int64_t)be64_get(key.ptr) > until_ms)
-            break;
+    rc = txn_seek(rows.txn, TABLE_GARBAGE, MDB_SET_RANGE, &key, &unused);
+    if (rc == 0 && after != NULL && span_eq(key, record_key_span(&start)))
+        rc = txn_seek(rows.txn, TABLE_GARBAGE, MDB_NEXT, &key, &unused);
+    while (rc == 0 && rows.count < max && key.len == 24 && (int64_t)be64_get(key.ptr) <= until_ms) {
         rc = txn_get(rows.txn, TABLE_BLOBS, span_skip(key, 8), &value);
         if (rc == 0)
             rc = rows_add(&rows, value);
-        if (rc != 0 && rc != ERR_NOT_FOUND)
-            break;
+        if (rc == 0 || rc == ERR_NOT_FOUND)
+            rc = txn_seek(rows.txn, TABLE_GARBAGE, MDB_NEXT, &key, &unused);
     }
     view_read_end(rows.txn);
     *out = (Arca__Blob **)rows.all;
@@ -348,22 +359,42 @@ int index_repair_list(struct index *index, int64_t until_ms, const Arca__Repair 
     return rc == ERR_NOT_FOUND ? 0 : rc;
 }
 
-int index_repair_count(struct index *index, uint64_t *count)
+static int count_rows(struct index *index, enum table table, uint64_t *count)
 {
     struct txn *txn;
     int rc = view_read(index_view(index), &txn);
     if (rc != 0)
         return rc;
-    *count = txn_count(txn, TABLE_REPAIRS);
+    *count = txn_count(txn, table);
     view_read_end(txn);
     return 0;
+}
+
+int index_repair_count(struct index *index, uint64_t *count)
+{
+    return count_rows(index, TABLE_REPAIRS, count);
+}
+
+int index_blob_list(struct index *index, struct span after, size_t max, struct arena *arena, Arca__Blob ***out,
+                    size_t *count)
+{
+    struct rows rows = {.table = TABLE_BLOBS, .descriptor = &arca__blob__descriptor, .arena = arena, .max = max};
+    int rc = rows_get_after(index, &rows, after);
+    *out = (Arca__Blob **)rows.all;
+    *count = rows.count;
+    return rc;
+}
+
+int index_blob_count(struct index *index, uint64_t *count)
+{
+    return count_rows(index, TABLE_BLOBS, count);
 }
 
 int index_lease_list(struct index *index, struct arena *arena, Arca__Lease ***out, size_t *count)
 {
     struct rows rows = {
         .table = TABLE_LEASES, .descriptor = &arca__lease__descriptor, .arena = arena, .max = SIZE_MAX};
-    int rc = rows_get(index, &rows, SPAN_NONE, SPAN_NONE, NULL, NULL);
+    int rc = rows_get_after(index, &rows, SPAN_NONE);
     *out = (Arca__Lease **)rows.all;
     *count = rows.count;
     return rc;
@@ -393,4 +424,48 @@ int index_meta_get(struct index *index, struct arena *arena, Arca__Meta **out)
     row->last_hash = (ProtobufCBinaryData){hash.len, (uint8_t *)hash.ptr};
     *out = row;
     return 0;
+}
+
+/* --- placements and jobs --- */
+
+int index_placement_list(struct index *index, struct arena *arena, Arca__Placement ***out, size_t *count)
+{
+    struct rows rows = {
+        .table = TABLE_PLACEMENTS, .descriptor = &arca__placement__descriptor, .arena = arena, .max = SIZE_MAX};
+    int rc = rows_get_after(index, &rows, SPAN_NONE);
+    *out = (Arca__Placement **)rows.all;
+    *count = rows.count;
+    return rc;
+}
+
+int index_placement_get(struct index *index, struct span name, struct arena *arena, Arca__Placement **out)
+{
+    return name.len == 0 || name.len > NAME_LENGTH_MAX
+               ? ERR_NOT_FOUND
+               : get(index, TABLE_PLACEMENTS, name, &arca__placement__descriptor, arena, out);
+}
+
+int index_holding_list(struct index *index, struct arena *arena, Arca__Holding ***out, size_t *count)
+{
+    struct rows rows = {
+        .table = TABLE_HOLDINGS, .descriptor = &arca__holding__descriptor, .arena = arena, .max = SIZE_MAX};
+    int rc = rows_get_after(index, &rows, SPAN_NONE);
+    *out = (Arca__Holding **)rows.all;
+    *count = rows.count;
+    return rc;
+}
+
+int index_job_list(struct index *index, struct arena *arena, Arca__Job ***out, size_t *count)
+{
+    struct rows rows = {.table = TABLE_JOBS, .descriptor = &arca__job__descriptor, .arena = arena, .max = SIZE_MAX};
+    int rc = rows_get_after(index, &rows, SPAN_NONE);
+    *out = (Arca__Job **)rows.all;
+    *count = rows.count;
+    return rc;
+}
+
+int index_job_get(struct index *index, struct span name, struct arena *arena, Arca__Job **out)
+{
+    return name.len == 0 || name.len > JOB_NAME_MAX ? ERR_NOT_FOUND
+                                                    : get(index, TABLE_JOBS, name, &arca__job__descriptor, arena, out);
 }

@@ -25,8 +25,8 @@ int index_paths_init(struct index_paths *paths, const char *root)
     return path_join(paths->view, root, "view");
 }
 
-/* --- the mark: "running BOOT" or "clean BOOT". LMDB is not synced while it runs, so that after another boot only a clean
- * view is whole; after a killed process it is, since the kernel has its pages. --- */
+/* --- the mark: "running BOOT" or "clean BOOT". LMDB is not synced while it runs, so that after another boot only a
+ * clean view is whole; after a killed process it is, since the kernel has its pages. --- */
 
 static void boot_id(const struct index_options *options, char out[STATE_SIZE / 2])
 {
@@ -81,6 +81,7 @@ struct replay {
     bool open;
     struct meta meta;
     struct arena *arena;
+    struct tally *tally;
     uint64_t records, bytes; /* of the open transaction */
     uint64_t replayed;
     bool unfit; /* the view does not belong to the journal, or is damaged */
@@ -92,8 +93,8 @@ static int replay_commit(struct replay *replay)
         return 0;
     replay->open = false;
     replay->records = replay->bytes = 0;
-    int rc = meta_put(&replay->txn, &replay->meta);
-    if (rc != 0) {
+    int rc = tally_write(replay->tally, &replay->txn);
+    if (rc != 0 || (rc = meta_put(&replay->txn, &replay->meta)) != 0) {
         txn_abort(&replay->txn);
         return rc;
     }
@@ -115,7 +116,8 @@ static int replay_apply(struct replay *replay, const struct journal_entry *recor
     arena_reset(replay->arena);
     if ((rc = record_unpack(&arca__mutation__descriptor, replay->arena, record->payload, &mutation)) != 0)
         return rc;
-    struct apply apply = {.txn = &replay->txn, .meta = &replay->meta, .arena = replay->arena};
+    struct apply apply = {
+        .txn = &replay->txn, .meta = &replay->meta, .arena = replay->arena, .tally = replay->tally};
     replay->txn.touched = false;
     rc = apply_mutation(&apply, mutation);
     if (rc == 0 && !replay->txn.touched)
@@ -219,7 +221,9 @@ static int attempt(const struct index_options *options, const struct index_paths
         *unfit = rc == ERR_CORRUPT;
         return rc;
     }
-    rc = replay_all(&replay, paths->journal, &scan);
+    replay.tally = tally_create();
+    rc = replay.tally != NULL ? replay_all(&replay, paths->journal, &scan) : ERR_NOMEM;
+    tally_free(replay.tally);
     if (rc == 0)
         rc = journal_open(paths->journal, options->segment_size, &scan, &out->journal);
     if (rc != 0) {

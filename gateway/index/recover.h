@@ -1,4 +1,4 @@
-/* What happens when an index is opened: whether its view can be trusted, making it again if not, replaying the journal. */
+/* Opening an index: whether its view can be trusted, making it again if not, replaying the journal. */
 #ifndef ARCA_INDEX_RECOVER_H
 #define ARCA_INDEX_RECOVER_H
 

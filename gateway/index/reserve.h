@@ -14,8 +14,8 @@ struct reserve {
     int64_t retry_ms;   /* clock_monotonic_ms: not taken again before */
 };
 
-/* Takes it in the folder if there is room. ERR_TOO_LARGE (the path). A file system that does not let blocks be reserved does
- * without. */
+/* Takes it in the folder if there is room. ERR_TOO_LARGE (the path). A file system that does not let blocks be reserved
+ * does without. */
 int reserve_init(struct reserve *reserve, const char *folder, uint64_t size);
 /* False: it was given up before. */
 bool reserve_release(struct reserve *reserve);

@@ -1,7 +1,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -54,8 +53,8 @@ failed:
 static int damaged(const char *file, uint64_t offset, const char *what)
 {
     log_error("journal_damaged",
-              "%s at offset %" PRIu64 ": %s. The journal was left as it is. Restore this file from a copy of the index folder; "
-              "its later records cannot be applied without it",
+              "%s at offset %" PRIu64 ": %s. The journal was left as it is. Restore this file from a copy of the index "
+              "folder; its later records cannot be applied without it",
               file, offset, what);
     return ERR_CORRUPT;
 }
@@ -85,12 +84,11 @@ static int scan_records(struct scan *scan, struct journal_reader *reader, const 
 
 static int scan_segment(struct scan *scan, uint64_t first, bool last)
 {
-    char name[32], file[PATH_SIZE];
+    char file[PATH_SIZE];
     struct journal_reader reader;
     uint8_t *bytes;
     size_t len;
-    snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, first);
-    int rc = path_join(file, scan->path, name);
+    int rc = path_of_number(file, scan->path, first, JOURNAL_SUFFIX);
     if (rc != 0 || (rc = read_segment(file, &bytes, &len)) != 0)
         return rc;
     rc = journal_reader_init(&reader, span_of(bytes, len));
@@ -107,10 +105,10 @@ static int scan_segment(struct scan *scan, uint64_t first, bool last)
 /* A segment that is not the last was cut to its end. */
 static uint64_t segment_size(const char *path, uint64_t first)
 {
-    char name[32], file[PATH_SIZE];
+    char file[PATH_SIZE];
     struct stat st;
-    snprintf(name, sizeof(name), "%020" PRIu64 JOURNAL_SUFFIX, first);
-    return path_join(file, path, name) == 0 && stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
+    int rc = path_of_number(file, path, first, JOURNAL_SUFFIX);
+    return rc == 0 && stat(file, &st) == 0 ? (uint64_t)st.st_size : 0;
 }
 
 int journal_scan(const char *path, uint64_t from, int (*record)(const struct journal_place *place, void *arg),

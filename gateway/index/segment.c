@@ -1,12 +1,19 @@
-#include <endian.h>
 #include <sodium.h>
 #include <string.h>
+#include "base/byteorder.h"
 #include "base/err.h"
 #include "crypto/digest.h"
 #include "index/journal.h"
 
 /* Offsets within the two headers; all numbers are little-endian. */
-enum { HEADER_MAGIC = 0, HEADER_FORMAT = 8, HEADER_CRC = 12, HEADER_FIRST = 16, HEADER_SALT = 24, HEADER_PREVIOUS = 32 };
+enum {
+    HEADER_MAGIC = 0,
+    HEADER_FORMAT = 8,
+    HEADER_CRC = 12,
+    HEADER_FIRST = 16,
+    HEADER_SALT = 24,
+    HEADER_PREVIOUS = 32
+};
 enum {
     RECORD_MAGIC = 0,
     RECORD_LENGTH = 4,
@@ -20,32 +27,6 @@ enum {
 #define SEGMENT_MAGIC  "ARCAJRNL"
 #define RECORD_MAGIC32 0x4a435241U /* "ARCJ" */
 #define ALIGNMENT      8U
-
-static void put32(uint8_t *p, uint32_t value)
-{
-    value = htole32(value);
-    memcpy(p, &value, 4);
-}
-
-static void put64(uint8_t *p, uint64_t value)
-{
-    value = htole64(value);
-    memcpy(p, &value, 8);
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, 4);
-    return le32toh(value);
-}
-
-static uint64_t get64(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, 8);
-    return le64toh(value);
-}
 
 static size_t padded(size_t n)
 {
@@ -64,22 +45,22 @@ static uint32_t header_crc(const uint8_t *bytes)
 void journal_header_encode(const struct journal_header *header, uint8_t out[JOURNAL_HEADER_SIZE])
 {
     memcpy(out + HEADER_MAGIC, SEGMENT_MAGIC, 8);
-    put32(out + HEADER_FORMAT, JOURNAL_FORMAT);
-    put64(out + HEADER_FIRST, header->first);
+    le32_put(out + HEADER_FORMAT, JOURNAL_FORMAT);
+    le64_put(out + HEADER_FIRST, header->first);
     memcpy(out + HEADER_SALT, header->salt, JOURNAL_SALT_SIZE);
     memcpy(out + HEADER_PREVIOUS, header->previous, JOURNAL_HASH_SIZE);
-    put32(out + HEADER_CRC, header_crc(out));
+    le32_put(out + HEADER_CRC, header_crc(out));
 }
 
 int journal_header_decode(struct span bytes, struct journal_header *out)
 {
     if (bytes.len < JOURNAL_HEADER_SIZE || memcmp(bytes.ptr, SEGMENT_MAGIC, 8) != 0)
         return ERR_CORRUPT;
-    if (get32(bytes.ptr + HEADER_FORMAT) != JOURNAL_FORMAT)
+    if (le32_get(bytes.ptr + HEADER_FORMAT) != JOURNAL_FORMAT)
         return ERR_FORMAT;
-    if (get32(bytes.ptr + HEADER_CRC) != header_crc(bytes.ptr))
+    if (le32_get(bytes.ptr + HEADER_CRC) != header_crc(bytes.ptr))
         return ERR_CORRUPT;
-    out->first = get64(bytes.ptr + HEADER_FIRST);
+    out->first = le64_get(bytes.ptr + HEADER_FIRST);
     memcpy(out->salt, bytes.ptr + HEADER_SALT, JOURNAL_SALT_SIZE);
     memcpy(out->previous, bytes.ptr + HEADER_PREVIOUS, JOURNAL_HASH_SIZE);
     return out->first == 0 ? ERR_CORRUPT : 0;
@@ -108,14 +89,14 @@ void journal_record_append(struct buf *out, const struct journal_header *header,
     if (record == NULL)
         return;
     memset(record + size - ALIGNMENT, 0, ALIGNMENT);
-    put32(record + RECORD_MAGIC, RECORD_MAGIC32);
-    put32(record + RECORD_LENGTH, (uint32_t)payload.len);
-    put32(record + RECORD_ZERO, 0);
-    put64(record + RECORD_SEQUENCE, sequence);
-    put64(record + RECORD_BATCH, batch);
+    le32_put(record + RECORD_MAGIC, RECORD_MAGIC32);
+    le32_put(record + RECORD_LENGTH, (uint32_t)payload.len);
+    le32_put(record + RECORD_ZERO, 0);
+    le64_put(record + RECORD_SEQUENCE, sequence);
+    le64_put(record + RECORD_BATCH, batch);
     memcpy(record + RECORD_PREVIOUS, hash, JOURNAL_HASH_SIZE);
     memcpy(record + JOURNAL_RECORD_SIZE, payload.ptr, payload.len);
-    put32(record + RECORD_CRC, record_crc(header, record, payload.len));
+    le32_put(record + RECORD_CRC, record_crc(header, record, payload.len));
     record_hash(record, payload.len, hash);
     out->len += size;
 }
@@ -124,18 +105,18 @@ void journal_record_append(struct buf *out, const struct journal_header *header,
 static bool record_at(const struct journal_reader *reader, uint64_t offset, struct journal_entry *out)
 {
     struct span bytes = span_skip(reader->bytes, (size_t)offset);
-    if (bytes.len < JOURNAL_RECORD_SIZE || get32(bytes.ptr + RECORD_MAGIC) != RECORD_MAGIC32 ||
-        get32(bytes.ptr + RECORD_ZERO) != 0)
+    if (bytes.len < JOURNAL_RECORD_SIZE || le32_get(bytes.ptr + RECORD_MAGIC) != RECORD_MAGIC32 ||
+        le32_get(bytes.ptr + RECORD_ZERO) != 0)
         return false;
-    uint32_t length = get32(bytes.ptr + RECORD_LENGTH);
+    uint32_t length = le32_get(bytes.ptr + RECORD_LENGTH);
     if (length == 0 || length > JOURNAL_PAYLOAD_MAX || padded(length) > bytes.len - JOURNAL_RECORD_SIZE ||
-        get32(bytes.ptr + RECORD_CRC) != record_crc(&reader->header, bytes.ptr, length))
+        le32_get(bytes.ptr + RECORD_CRC) != record_crc(&reader->header, bytes.ptr, length))
         return false;
     for (size_t i = JOURNAL_RECORD_SIZE + length; i % ALIGNMENT != 0; i++)
         if (bytes.ptr[i] != 0)
             return false;
-    out->sequence = get64(bytes.ptr + RECORD_SEQUENCE);
-    out->batch = get64(bytes.ptr + RECORD_BATCH);
+    out->sequence = le64_get(bytes.ptr + RECORD_SEQUENCE);
+    out->batch = le64_get(bytes.ptr + RECORD_BATCH);
     out->offset = offset;
     out->previous = bytes.ptr + RECORD_PREVIOUS;
     out->payload = span_take(span_skip(bytes, JOURNAL_RECORD_SIZE), length);
@@ -153,6 +134,13 @@ int journal_reader_init(struct journal_reader *reader, struct span bytes)
     reader->offset = JOURNAL_HEADER_SIZE;
     memcpy(reader->hash, reader->header.previous, JOURNAL_HASH_SIZE);
     return 0;
+}
+
+void journal_reader_resume(struct journal_reader *reader, const struct journal_header *header, struct span bytes,
+                           uint64_t sequence, const uint8_t hash[JOURNAL_HASH_SIZE])
+{
+    *reader = (struct journal_reader){.bytes = bytes, .header = *header, .sequence = sequence + 1};
+    memcpy(reader->hash, hash, JOURNAL_HASH_SIZE);
 }
 
 int journal_reader_next(struct journal_reader *reader, struct journal_entry *out)
@@ -175,7 +163,7 @@ int journal_reader_end(const struct journal_reader *reader, uint64_t *torn)
     while (end > reader->offset && reader->bytes.ptr[end - 1] == 0)
         end--;
     *torn = end - reader->offset;
-    /* A batch is synced before the next one is written: a record of a later batch proves that this one was whole once. */
+    /* A batch is synced before the next one is written: a record of a later batch proves that this one was whole. */
     struct journal_entry later;
     for (uint64_t offset = reader->offset; offset < end; offset += ALIGNMENT)
         if (record_at(reader, offset, &later) && later.batch > reader->sequence)

@@ -7,6 +7,8 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "base/clock.h"
 #include "base/err.h"
@@ -19,7 +21,6 @@
 
 #define LEAST_DEFAULT (64ULL << 20)
 #define TEMPORARY     "tmp"
-#define DATA          "data.mdb"
 #define SUM           "sum"
 #define SUM_SIZE      32
 
@@ -65,31 +66,22 @@ static int file_sum(const char *path, char hex[2 * SUM_SIZE + 1])
     return rc;
 }
 
-static int snapshot_path(const char *path, uint64_t sequence, char out[PATH_SIZE])
-{
-    char name[32];
-    snprintf(name, sizeof(name), "%020" PRIu64, sequence);
-    return path_join(out, path, name);
-}
-
 /* Which mutation a copy ends with: only the copy itself knows. */
-static int copy_sequence(const char *path, uint64_t *out)
+static int copy_meta(const char *path, struct meta *meta)
 {
     struct view *view;
     struct txn *txn;
-    struct meta meta;
     char lock[PATH_SIZE];
     int rc = view_open(path, 0, &view);
     if (rc != 0)
         return rc;
     if ((rc = view_read(view, &txn)) == 0) {
-        rc = meta_get(txn, &meta);
+        rc = meta_get(txn, meta);
         view_read_end(txn);
     }
     view_close(view);
     if (rc != 0)
         return rc;
-    *out = meta.sequence;
     if ((rc = path_join(lock, path, "lock.mdb")) == 0)
         unlink(lock);
     return rc;
@@ -99,9 +91,9 @@ static int verify(const char *snapshot)
 {
     char data[PATH_SIZE], sum[PATH_SIZE], hex[2 * SUM_SIZE + 1], stored[2 * SUM_SIZE + 1];
     size_t len;
-    int rc = path_join(data, snapshot, DATA);
-    if (rc != 0 || (rc = path_join(sum, snapshot, SUM)) != 0 || (rc = file_read(sum, stored, sizeof(stored), &len)) != 0 ||
-        (rc = file_sum(data, hex)) != 0)
+    int rc = path_join(data, snapshot, SNAPSHOT_DATA);
+    if (rc != 0 || (rc = path_join(sum, snapshot, SUM)) != 0 ||
+        (rc = file_read(sum, stored, sizeof(stored), &len)) != 0 || (rc = file_sum(data, hex)) != 0)
         return rc;
     return span_eq(span_of(stored, len), span_str(hex)) ? 0 : ERR_CORRUPT;
 }
@@ -117,7 +109,7 @@ static int remove_older(const char *path, uint64_t sequence)
     if (rc != 0)
         return rc;
     for (size_t i = 0; i < count && rc == 0; i++)
-        if (all[i] < sequence && (rc = snapshot_path(path, all[i], older)) == 0)
+        if (all[i] < sequence && (rc = path_of_number(older, path, all[i], "")) == 0)
             rc = folder_remove(older);
     free(all);
     return rc;
@@ -126,10 +118,12 @@ static int remove_older(const char *path, uint64_t sequence)
 static int seal_copy(const char *copy, uint64_t *sequence)
 {
     char data[PATH_SIZE], hex[2 * SUM_SIZE + 1];
-    int rc = path_join(data, copy, DATA);
-    if (rc != 0 || (rc = copy_sequence(copy, sequence)) != 0 || (rc = file_sum(data, hex)) != 0 ||
+    struct meta meta;
+    int rc = path_join(data, copy, SNAPSHOT_DATA);
+    if (rc != 0 || (rc = copy_meta(copy, &meta)) != 0 || (rc = file_sum(data, hex)) != 0 ||
         (rc = file_sync(data)) != 0)
         return rc;
+    *sequence = meta.sequence;
     return file_write(copy, SUM, span_str(hex));
 }
 
@@ -154,10 +148,10 @@ static int take(const struct snapshots_options *options)
     int rc = path_join(copy, options->path, TEMPORARY);
     if (rc != 0 || (rc = folder_remove(copy)) != 0 || (rc = folder_make(copy)) != 0 ||
         (rc = view_copy(options->view, copy)) != 0 || (rc = seal_copy(copy, &sequence)) != 0 ||
-        (rc = snapshot_path(options->path, sequence, final)) != 0)
+        (rc = path_of_number(final, options->path, sequence, "")) != 0)
         return rc;
-    if ((rc = put_in_place(copy, final)) != 0 || (rc = folder_sync(options->path)) != 0 || (rc = remove_older(options->path, sequence)) != 0 ||
-        (rc = journal_trim(options->journal, sequence)) != 0)
+    if ((rc = put_in_place(copy, final)) != 0 || (rc = folder_sync(options->path)) != 0 ||
+        (rc = remove_older(options->path, sequence)) != 0 || (rc = journal_trim(options->journal, sequence)) != 0)
         return rc;
     log_info("index_snapshot", "of mutation %" PRIu64 " taken in %" PRId64 " ms", sequence,
              clock_monotonic_ms() - start);
@@ -237,8 +231,9 @@ static int restore(const char *snapshot, const char *view)
 {
     char data[PATH_SIZE], copy[PATH_SIZE], final[PATH_SIZE];
     int rc = verify(snapshot);
-    if (rc != 0 || (rc = path_join(data, snapshot, DATA)) != 0 || (rc = path_join(copy, view, TEMPORARY)) != 0 ||
-        (rc = path_join(final, view, DATA)) != 0 || (rc = file_copy(data, copy)) != 0)
+    if (rc != 0 || (rc = path_join(data, snapshot, SNAPSHOT_DATA)) != 0 ||
+        (rc = path_join(copy, view, TEMPORARY)) != 0 || (rc = path_join(final, view, SNAPSHOT_DATA)) != 0 ||
+        (rc = file_copy(data, copy)) != 0)
         return rc;
     return rename(copy, final) == 0 ? 0 : err_from_errno(errno);
 }
@@ -253,7 +248,7 @@ int snapshot_restore(const char *path, uint64_t first, const char *view)
         return rc;
     rc = ERR_NOT_FOUND;
     for (size_t i = count; i > 0 && all[i - 1] + 1 >= first; i--) {
-        int failed = snapshot_path(path, all[i - 1], snapshot);
+        int failed = path_of_number(snapshot, path, all[i - 1], "");
         if (failed == 0 && (failed = restore(snapshot, view)) == 0) {
             log_info("index_restore", "view made from %s", snapshot);
             rc = 0;
@@ -279,4 +274,48 @@ int snapshot_any(const char *path, bool *any)
     *any = count != 0;
     free(all);
     return 0;
+}
+
+/* --- shipped ones --- */
+
+int snapshot_open(const char *path, uint64_t sequence, struct index_snapshot *out)
+{
+    char snapshot[PATH_SIZE], data[PATH_SIZE], sum[PATH_SIZE], hex[2 * SUM_SIZE + 1];
+    struct stat st;
+    size_t len;
+    int rc = path_of_number(snapshot, path, sequence, "");
+    if (rc != 0 || (rc = path_join(data, snapshot, SNAPSHOT_DATA)) != 0 || (rc = path_join(sum, snapshot, SUM)) != 0 ||
+        (rc = file_read(sum, hex, sizeof(hex), &len)) != 0)
+        return rc;
+    if (text_unhex(span_of(hex, len), out->sum, sizeof(out->sum)) != 0)
+        return ERR_CORRUPT;
+    out->sequence = sequence;
+    out->fd = open(data, O_RDONLY | O_CLOEXEC);
+    if (out->fd < 0 || fstat(out->fd, &st) != 0) {
+        rc = err_from_errno(errno);
+        if (out->fd >= 0)
+            close(out->fd);
+        return rc;
+    }
+    out->size = (uint64_t)st.st_size;
+    return 0;
+}
+
+int snapshot_adopt(const char *snapshot, uint64_t sequence, const uint8_t sum[INDEX_HASH_SIZE],
+                   uint8_t hash[INDEX_HASH_SIZE])
+{
+    char data[PATH_SIZE], hex[2 * SUM_SIZE + 1], wanted[2 * SUM_SIZE + 1];
+    struct meta meta;
+    text_hex(span_of(sum, SUM_SIZE), wanted);
+    int rc = path_join(data, snapshot, SNAPSHOT_DATA);
+    if (rc != 0 || (rc = file_sum(data, hex)) != 0)
+        return rc;
+    if (strcmp(hex, wanted) != 0)
+        return ERR_CORRUPT;
+    if ((rc = copy_meta(snapshot, &meta)) != 0)
+        return rc;
+    if (meta.sequence != sequence)
+        return ERR_CORRUPT;
+    memcpy(hash, meta.last_hash, META_HASH_SIZE);
+    return (rc = file_sync(data)) != 0 ? rc : file_write(snapshot, SUM, span_str(hex));
 }

@@ -1,10 +1,13 @@
-/* Snapshots: copies of the view, from which a view that cannot be trusted is made again. With a new one, the journal's older
- * segments go. snapshot/SEQUENCE/ holds data.mdb and sum, its BLAKE2b. */
+/* Snapshots: copies of the view, from which a view that cannot be trusted is made again. With a new one, the journal's
+ * older segments go. snapshot/SEQUENCE/ holds data.mdb and sum, its BLAKE2b. */
 #ifndef ARCA_INDEX_SNAPSHOT_H
 #define ARCA_INDEX_SNAPSHOT_H
 
 #include <stdint.h>
+#include "index/index.h"
 #include "index/lmdb/view.h"
+
+#define SNAPSHOT_DATA "data.mdb"
 
 struct snapshots;
 
@@ -26,6 +29,12 @@ void snapshots_grown(struct snapshots *snapshots, uint64_t bytes);
 /* Puts the newest snapshot that verifies and from which the journal, whose oldest record is `first`, goes on into the
  * empty folder `view`. ERR_NOT_FOUND, ERR_IO, ERR_NOSPC, ERR_NOMEM. */
 int snapshot_restore(const char *path, uint64_t first, const char *view);
+/* For index_snapshot_open: the one of this mutation. */
+int snapshot_open(const char *path, uint64_t sequence, struct index_snapshot *out);
+/* Makes a snapshot of a folder that has the data alone, if that is what is expected: this sum, a view as of this
+ * mutation, whose hash is written to `hash`. ERR_CORRUPT. */
+int snapshot_adopt(const char *snapshot, uint64_t sequence, const uint8_t sum[INDEX_HASH_SIZE],
+                   uint8_t hash[INDEX_HASH_SIZE]);
 /* Whether there is any. */
 int snapshot_any(const char *path, bool *any);
 

@@ -15,12 +15,19 @@
 #define RETRIES_MAX    8
 #define SCRATCH_LIMIT  (64U << 20)
 #define PACKED_STACK   4096
+#define QUEUE_MS       1000  /* a mutation is queued by then, after its time was taken */
 #define NOSPC_HOLDS_MS 10000 /* how long a full disk is reported after the last failure: then somebody may try again */
 
 /* The requests of one call share a completion. */
 struct group {
     struct completion completion;
-    size_t left; /* the writer's own once queued */
+    struct request *requests; /* `count` of them */
+    size_t count;
+    size_t left;   /* the writer's own once queued */
+    bool shipped;  /* they return only when they are shipped, if that is what is wanted */
+    uint64_t sequence; /* while it is held for that: what must be shipped, and until when it waits */
+    int64_t until_ms;
+    struct group *next;
 };
 
 struct request {
@@ -39,6 +46,7 @@ struct writer {
     struct meta meta;
     struct reserve reserve;
     struct arena *arena;
+    struct tally *tally; /* as of the last commit, and of the open transaction */
     struct thread *thread;
     pthread_mutex_t lock;
     pthread_cond_t wake;
@@ -46,6 +54,14 @@ struct writer {
     bool idle, stop;
     atomic_int state;
     _Atomic int64_t state_ms;
+    /* shipping; under the lock */
+    struct index_mark mark;
+    int64_t batch_ms; /* the earliest time in the batch that is under way */
+    struct index_shipping shipping;
+    uint64_t shipped;
+    struct group *held, **held_end; /* done, and not shipped yet; in the order of their sequences */
+    atomic_bool stalled;
+    _Atomic int64_t safe_ms;
 };
 
 /* --- one batch --- */
@@ -75,7 +91,7 @@ static void fail_all(struct request *batch, int rc)
 
 static int apply_request(struct writer *writer, struct txn *txn, struct meta *meta, const struct request *request)
 {
-    struct apply apply = {.txn = txn, .meta = meta, .arena = writer->arena};
+    struct apply apply = {.txn = txn, .meta = meta, .arena = writer->arena, .tally = writer->tally};
     arena_reset(writer->arena);
     txn->touched = false;
     int rc = apply_mutation(&apply, request->mutation);
@@ -103,6 +119,25 @@ static int apply_batch(struct writer *writer, struct request *batch, struct txn 
     return 0;
 }
 
+static int give_up(struct writer *writer, struct txn *txn, int rc)
+{
+    txn_abort(txn);
+    tally_reset(writer->tally);
+    return rc;
+}
+
+/* After the commit: a batch that is taken out of the journal again was never shipped. */
+static void publish_mark(struct writer *writer)
+{
+    struct index_mark mark = {.sequence = writer->meta.sequence};
+    journal_place(writer->journal, &mark.segment, &mark.end);
+    pthread_mutex_lock(&writer->lock);
+    writer->mark = mark;
+    if (writer->shipping.grown != NULL)
+        writer->shipping.grown(writer->shipping.arg);
+    pthread_mutex_unlock(&writer->lock);
+}
+
 static int attempt_batch(struct writer *writer, struct request *batch)
 {
     struct txn txn;
@@ -111,20 +146,23 @@ static int attempt_batch(struct writer *writer, struct request *batch)
     if (rc != 0 || (rc = view_write(writer->view, &txn)) != 0)
         return rc;
     rc = apply_batch(writer, batch, &txn, &meta);
-    if (rc != 0 || meta.sequence == writer->meta.sequence) {
+    if (rc != 0)
+        return give_up(writer, &txn, rc);
+    if (meta.sequence == writer->meta.sequence) {
         txn_abort(&txn);
-        return rc;
+        return 0;
     }
     memcpy(meta.last_hash, journal_hash(writer->journal), META_HASH_SIZE);
-    if ((rc = meta_put(&txn, &meta)) != 0 || (rc = journal_write(writer->journal)) != 0) {
-        txn_abort(&txn);
-        return rc;
-    }
+    if ((rc = tally_write(writer->tally, &txn)) != 0 || (rc = meta_put(&txn, &meta)) != 0 ||
+        (rc = journal_write(writer->journal)) != 0)
+        return give_up(writer, &txn, rc);
     if ((rc = txn_commit(&txn)) != 0) {
+        tally_reset(writer->tally);
         log_error("index_commit", "%s", err_text(rc));
         return journal_revert(writer->journal) != 0 ? ERR_READONLY : rc;
     }
     writer->meta = meta;
+    publish_mark(writer);
     snapshots_grown(writer->snapshots, journal_added(writer->journal));
     return 0;
 }
@@ -140,6 +178,24 @@ static int attempt_without_spoilers(struct writer *writer, struct request *batch
 }
 
 /* --- a full disk --- */
+
+/* What a client is told the outcome of. */
+static bool is_clients(const Arca__Mutation *mutation)
+{
+    switch (mutation->op_case) {
+    case ARCA__MUTATION__OP_CREATE_BUCKET:
+    case ARCA__MUTATION__OP_DELETE_BUCKET:
+    case ARCA__MUTATION__OP_PUT_OBJECT:
+    case ARCA__MUTATION__OP_DELETE_OBJECT:
+    case ARCA__MUTATION__OP_CREATE_UPLOAD:
+    case ARCA__MUTATION__OP_PUT_PART:
+    case ARCA__MUTATION__OP_COMPLETE_UPLOAD:
+    case ARCA__MUTATION__OP_ABORT_UPLOAD:
+        return true;
+    default:
+        return false;
+    }
+}
 
 static bool brings_more(const Arca__Mutation *mutation)
 {
@@ -177,6 +233,24 @@ static int attempt_with_reserve(struct writer *writer, struct request *batch)
     return attempt_without_spoilers(writer, batch);
 }
 
+/* A request that changed nothing waits, too: it may repeat one that did and was not confirmed. */
+static bool hold(struct writer *writer, struct group *group)
+{
+    if (!group->shipped)
+        return false;
+    pthread_mutex_lock(&writer->lock);
+    bool held = writer->shipping.sync && writer->shipped < writer->meta.sequence;
+    if (held) {
+        group->sequence = writer->meta.sequence;
+        group->until_ms = clock_monotonic_ms() + writer->shipping.patience_ms;
+        group->next = NULL;
+        *writer->held_end = group;
+        writer->held_end = &group->next;
+    }
+    pthread_mutex_unlock(&writer->lock);
+    return held;
+}
+
 static void run_batch(struct writer *writer, struct request *batch)
 {
     int rc = attempt_with_reserve(writer, batch);
@@ -184,12 +258,13 @@ static void run_batch(struct writer *writer, struct request *batch)
         fail_all(batch, rc);
     if (rc == ERR_READONLY || atomic_load(&writer->state) != ERR_READONLY) {
         atomic_store(&writer->state_ms, clock_monotonic_ms());
-        atomic_store(&writer->state, rc == ERR_READONLY ? rc : rc == ERR_NOSPC || writer->reserve.missing ? ERR_NOSPC : 0);
+        bool full = rc == ERR_NOSPC || writer->reserve.missing;
+        atomic_store(&writer->state, rc == ERR_READONLY ? rc : full ? ERR_NOSPC : 0);
     }
     for (struct request *request = batch, *next; request != NULL; request = next) {
         struct group *group = request->group;
         next = request->next;
-        if (--group->left == 0)
+        if (--group->left == 0 && !hold(writer, group))
             completion_post(&group->completion, 0);
     }
 }
@@ -201,10 +276,12 @@ static struct request *take_batch(struct writer *writer)
 {
     struct request *batch = writer->first, *end = batch;
     size_t count = 1, bytes = end->packed.len;
+    writer->batch_ms = batch->mutation->time_ms;
     while (end->next != NULL && count < BATCH_REQUESTS && bytes + end->next->packed.len <= BATCH_BYTES) {
         end = end->next;
         bytes += end->packed.len;
         count++;
+        writer->batch_ms = end->mutation->time_ms < writer->batch_ms ? end->mutation->time_ms : writer->batch_ms;
     }
     writer->first = end->next;
     if (writer->first == NULL)
@@ -229,6 +306,7 @@ static void run(void *arg)
         pthread_mutex_unlock(&writer->lock);
         run_batch(writer, batch);
         pthread_mutex_lock(&writer->lock);
+        writer->batch_ms = INT64_MAX;
     }
     pthread_mutex_unlock(&writer->lock);
 }
@@ -244,10 +322,17 @@ int writer_start(const struct recovered *recovered, struct snapshots *snapshots,
     writer->snapshots = snapshots;
     writer->meta = recovered->meta;
     writer->last = &writer->first;
+    writer->held_end = &writer->held;
+    writer->batch_ms = INT64_MAX;
+    writer->mark.sequence = writer->meta.sequence;
+    journal_place(writer->journal, &writer->mark.segment, &writer->mark.end);
+    atomic_init(&writer->safe_ms, INT64_MAX);
     pthread_mutex_init(&writer->lock, NULL);
     pthread_cond_init(&writer->wake, NULL);
     writer->arena = arena_create(SCRATCH_LIMIT);
-    int rc = writer->arena != NULL ? reserve_init(&writer->reserve, folder, reserve) : ERR_NOMEM;
+    writer->tally = tally_create();
+    int rc = writer->arena != NULL && writer->tally != NULL ? reserve_init(&writer->reserve, folder, reserve)
+                                                            : ERR_NOMEM;
     if (rc == 0)
         rc = thread_start("arca-index", run, writer, &writer->thread);
     if (rc != 0) {
@@ -268,6 +353,7 @@ void writer_stop(struct writer *writer)
     pthread_mutex_unlock(&writer->lock);
     thread_join(writer->thread);
     arena_free(writer->arena);
+    tally_free(writer->tally);
     pthread_cond_destroy(&writer->wake);
     pthread_mutex_destroy(&writer->lock);
     free(writer);
@@ -290,7 +376,7 @@ static void enqueue(struct writer *writer, struct request *first, struct request
 static int run_group(struct writer *writer, struct request *requests, const Arca__Mutation *const *mutations,
                      size_t count, uint8_t *packed, int *results)
 {
-    struct group group = {.left = count};
+    struct group group = {.requests = requests, .count = count, .left = count};
     completion_init(&group.completion);
     for (size_t i = 0; i < count; i++) {
         size_t len = arca__mutation__pack(mutations[i], packed);
@@ -300,9 +386,18 @@ static int run_group(struct writer *writer, struct request *requests, const Arca
                                        .packed = span_of(packed, len),
                                        .result = &results[i]};
         packed += len;
+        group.shipped = group.shipped || is_clients(mutations[i]);
     }
     enqueue(writer, &requests[0], &requests[count - 1]);
     return completion_wait(&group.completion);
+}
+
+static bool refused(const struct writer *writer, const Arca__Mutation *const *mutations, size_t count)
+{
+    bool clients = false;
+    for (size_t i = 0; i < count && atomic_load(&writer->stalled); i++)
+        clients = clients || is_clients(mutations[i]);
+    return clients;
 }
 
 void writer_apply(struct writer *writer, const Arca__Mutation *const *mutations, size_t count, int *results)
@@ -312,6 +407,11 @@ void writer_apply(struct writer *writer, const Arca__Mutation *const *mutations,
     size_t size = 0;
     if (count == 0)
         return;
+    if (refused(writer, mutations, count)) {
+        for (size_t i = 0; i < count; i++)
+            results[i] = ERR_UNAVAILABLE;
+        return;
+    }
     for (size_t i = 0; i < count; i++)
         size += arca__mutation__get_packed_size(mutations[i]);
     if (size > sizeof(packed_stack))
@@ -335,4 +435,67 @@ int writer_ready(struct writer *writer)
     if (state == ERR_NOSPC && clock_monotonic_ms() - atomic_load(&writer->state_ms) > NOSPC_HOLDS_MS)
         return 0;
     return state;
+}
+
+/* --- shipping --- */
+
+void writer_mark(struct writer *writer, struct index_mark *out)
+{
+    pthread_mutex_lock(&writer->lock);
+    *out = writer->mark;
+    out->safe_ms = clock_wall_ms();
+    if (writer->batch_ms < out->safe_ms)
+        out->safe_ms = writer->batch_ms;
+    for (const struct request *request = writer->first; request != NULL; request = request->next)
+        if (request->mutation->time_ms < out->safe_ms)
+            out->safe_ms = request->mutation->time_ms;
+    pthread_mutex_unlock(&writer->lock);
+    out->safe_ms -= QUEUE_MS;
+}
+
+/* Lets those go on that wait for no more than `sequence`, and those that have waited too long. Under the lock. */
+static void release(struct writer *writer, uint64_t sequence, int64_t now_ms)
+{
+    struct group *group;
+    while ((group = writer->held) != NULL && (group->sequence <= sequence || group->until_ms <= now_ms)) {
+        for (size_t i = 0; i < group->count && group->sequence > sequence; i++)
+            if (*group->requests[i].result == 0)
+                *group->requests[i].result = ERR_UNSHIPPED;
+        if ((writer->held = group->next) == NULL)
+            writer->held_end = &writer->held;
+        completion_post(&group->completion, 0);
+    }
+}
+
+void writer_shipping_begin(struct writer *writer, const struct index_shipping *shipping)
+{
+    atomic_store(&writer->safe_ms, 0);
+    pthread_mutex_lock(&writer->lock);
+    writer->shipping = *shipping;
+    pthread_mutex_unlock(&writer->lock);
+}
+
+void writer_shipping_end(struct writer *writer)
+{
+    pthread_mutex_lock(&writer->lock);
+    writer->shipping = (struct index_shipping){0};
+    release(writer, writer->shipped, INT64_MAX);
+    pthread_mutex_unlock(&writer->lock);
+    atomic_store(&writer->stalled, false);
+}
+
+void writer_shipped(struct writer *writer, uint64_t sequence, int64_t safe_ms, bool stalled)
+{
+    pthread_mutex_lock(&writer->lock);
+    if (sequence > writer->shipped)
+        writer->shipped = sequence;
+    release(writer, writer->shipped, clock_monotonic_ms());
+    atomic_store(&writer->stalled, stalled && writer->shipping.sync);
+    pthread_mutex_unlock(&writer->lock);
+    atomic_store(&writer->safe_ms, safe_ms);
+}
+
+int64_t writer_safe_ms(const struct writer *writer)
+{
+    return atomic_load(&writer->safe_ms);
 }

@@ -5,10 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/iov.h"
 #include "net/conn_private.h"
 
 #define IOV_ONCE    64
-#define RECORD_SIZE 16384             /* a TLS record's plaintext at most */
+#define BULK        ((size_t)64 << 10) /* wanted at once of a TLS connection: a body that has its memory */
 #define DISCARD_MAX ((size_t)4 << 20) /* of a lingering connection */
 #define EVENTS_ALL  (UV_READABLE | UV_WRITABLE | UV_DISCONNECT)
 
@@ -129,38 +130,22 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 /* --- reading and writing --- */
 
-/* What to wait for after a TLS operation's failure: an event, or 0 when it is final. */
-static int tls_wanted(struct conn *conn, int rc)
-{
-    switch (SSL_get_error(conn->ssl, rc)) {
-    case SSL_ERROR_WANT_READ:
-        return UV_READABLE;
-    case SSL_ERROR_WANT_WRITE:
-        return UV_WRITABLE;
-    case SSL_ERROR_ZERO_RETURN:
-        conn->ended = true;
-        return 0;
-    default:
-        conn->tls_broken = true;
-        return 0;
-    }
-}
-
 /* Bytes read, or 0 with *event what to wait for (0: it is over). */
-static size_t read_some(struct conn *conn, void *dst, size_t capacity, int *event)
+static size_t read_some(struct conn *conn, const struct iovec *iov, int count, int *event)
 {
     *event = 0;
     if (conn->ssl != NULL) {
         size_t got = 0;
         ERR_clear_error();
-        int rc = SSL_read_ex(conn->ssl, dst, capacity, &got);
+        conn->bulk = iov_bytes(iov, count) >= BULK;
+        int rc = SSL_read_ex(conn->ssl, iov->iov_base, iov->iov_len, &got);
         if (rc != 1)
             *event = tls_wanted(conn, rc);
         return rc == 1 ? got : 0;
     }
     ssize_t n;
     do
-        n = read(conn->fd, dst, capacity);
+        n = readv(conn->fd, iov, count < IOV_ONCE ? count : IOV_ONCE);
     while (n < 0 && errno == EINTR);
     if (n < 0 && errno == EAGAIN)
         *event = UV_READABLE;
@@ -169,11 +154,11 @@ static size_t read_some(struct conn *conn, void *dst, size_t capacity, int *even
     return n > 0 ? (size_t)n : 0;
 }
 
-int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms, size_t *got)
+int conn_readv(struct conn *conn, const struct iovec *iov, int count, int64_t deadline_ms, size_t *got)
 {
     for (;;) {
         int event;
-        *got = read_some(conn, dst, capacity, &event);
+        *got = read_some(conn, iov, count, &event);
         if (*got > 0)
             return 0;
         if (event == 0)
@@ -184,74 +169,60 @@ int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms
     }
 }
 
-/* Small vectors leave in one record. The copy is made anew for a retry: OpenSSL wants the same bytes then. */
-static size_t tls_write_some(struct conn *conn, const struct iovec *iov, int count, int *event)
+int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms, size_t *got)
 {
-    static __thread uint8_t record[RECORD_SIZE];
-    const void *from = iov->iov_base;
-    size_t length = iov->iov_len, written = 0;
-    if (length < RECORD_SIZE && count > 1) {
-        length = 0;
-        for (int i = 0; i < count && length < RECORD_SIZE; i++) {
-            size_t part = iov[i].iov_len < RECORD_SIZE - length ? iov[i].iov_len : RECORD_SIZE - length;
-            if (part > 0)
-                memcpy(record + length, iov[i].iov_base, part);
-            length += part;
-        }
-        from = record;
-    }
-    ERR_clear_error();
-    int rc = SSL_write_ex(conn->ssl, from, length, &written);
-    *event = rc != 1 ? tls_wanted(conn, rc) : 0;
-    return rc == 1 ? written : 0;
+    const struct iovec iov = {dst, capacity};
+    return conn_readv(conn, &iov, 1, deadline_ms, got);
 }
 
-static size_t write_some(struct conn *conn, struct iovec *iov, int count, int *event)
+/* Uses up what it sends of the vectors. Returns the bytes that left, or 0 with *event what to wait for (0: over). */
+static size_t write_some(struct conn *conn, struct iovec **iov, int *count, int *event)
 {
     if (conn->ssl != NULL)
         return tls_write_some(conn, iov, count, event);
-    struct msghdr message = {.msg_iov = iov, .msg_iovlen = (size_t)(count < IOV_ONCE ? count : IOV_ONCE)};
+    struct msghdr message = {.msg_iov = *iov, .msg_iovlen = (size_t)(*count < IOV_ONCE ? *count : IOV_ONCE)};
     ssize_t n;
     do
         n = sendmsg(conn->fd, &message, MSG_NOSIGNAL);
     while (n < 0 && errno == EINTR);
     *event = n < 0 && errno == EAGAIN ? UV_WRITABLE : 0;
-    return n > 0 ? (size_t)n : 0;
+    if (n <= 0)
+        return 0;
+    iov_skip(iov, count, (size_t)n);
+    return (size_t)n;
 }
 
-/* Past what is written, and past empty vectors. */
-static void advance(struct iovec **iov, int *count, size_t written)
-{
-    while (*count > 0 && written >= (*iov)->iov_len) {
-        written -= (*iov)->iov_len;
-        ++*iov;
-        --*count;
-    }
-    if (written > 0) {
-        (*iov)->iov_base = (char *)(*iov)->iov_base + written;
-        (*iov)->iov_len -= written;
-    }
-}
-
-int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms)
+static int write_all(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms)
 {
     int64_t patience_ms = progress_ms;
-    advance(&iov, &count, 0);
-    while (count > 0) {
+    while (count > 0 || tls_write_pends(conn)) {
         int event;
         int64_t begin_ms = loop_now_ms();
-        size_t written = write_some(conn, iov, count, &event);
-        if (written == 0 && event == 0)
+        size_t sent = write_some(conn, &iov, &count, &event);
+        if (sent == 0 && event == 0)
             return ERR_CLOSED;
-        if (written == 0) {
+        if (sent == 0) {
             int rc = wait_for(conn, event, begin_ms + patience_ms);
             if (rc != 0)
                 return rc;
         }
-        patience_ms = conn_patience(patience_ms, loop_now_ms() - begin_ms, written, progress_ms);
-        advance(&iov, &count, written);
+        patience_ms = conn_patience(patience_ms, loop_now_ms() - begin_ms, sent, progress_ms);
     }
     return 0;
+}
+
+int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms)
+{
+    iov_skip(&iov, &count, 0);
+    if (conn->ssl == NULL || count == 0)
+        return write_all(conn, iov, count, progress_ms);
+    int rc = tls_write_begin(conn);
+    if (rc != 0)
+        return rc;
+    rc = write_all(conn, iov, count, progress_ms);
+    conn->tls_broken |= rc != 0; /* what was sealed may not have been sent, and must not look complete */
+    tls_write_end(conn);
+    return rc;
 }
 
 void conn_watch(struct conn *conn, struct fiber *fiber)
@@ -314,7 +285,7 @@ void conn_idle(struct conn *conn)
         return;
     }
     make_idle(conn);
-    if (conn->ssl != NULL && SSL_has_pending(conn->ssl))
+    if (conn->ssl != NULL && (SSL_has_pending(conn->ssl) || conn->ahead != NULL))
         loop_when_quiet(conn->port->loop, &conn->buffered);
 }
 
@@ -332,6 +303,7 @@ static void destroy(struct conn *conn)
     conn->state = CONN_CLOSED;
     SSL_free(conn->ssl);
     conn->ssl = NULL;
+    tls_ahead_free(conn);
     uv_close((uv_handle_t *)&conn->poll, on_closed);
     close(conn->fd);
 }
@@ -429,7 +401,7 @@ void conn_adopt(struct conn *conn)
     conn->buffered.arg = conn;
     conn->poll.data = conn;
     if (listener->options.tls != NULL) {
-        conn->ssl = tls_session(listener->options.tls, conn->fd);
+        conn->ssl = tls_session(listener->options.tls, conn);
         if (conn->ssl == NULL)
             goto err0;
     }

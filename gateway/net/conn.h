@@ -25,16 +25,19 @@ static inline int64_t conn_patience(int64_t left_ms, int64_t waited_ms, size_t b
 /* Bytes into dst straight from the socket (or TLS), at least one. Buffered nowhere else. Waits until `deadline_ms`.
  * ERR_CLOSED (orderly end, reset or TLS failure), ERR_TIMEOUT, ERR_CANCELED. */
 int conn_read(struct conn *conn, void *dst, size_t capacity, int64_t deadline_ms, size_t *got) SUSPENDS;
+/* The same into several pieces of memory in order, of which the first is not empty. */
+int conn_readv(struct conn *conn, const struct iovec *iov, int count, int64_t deadline_ms, size_t *got) SUSPENDS;
 
 /* All bytes of the vectors (which it may change), waiting for the peer with a patience of `progress_ms`.
- * ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELED: the connection is then of no more use. */
+ * ERR_CLOSED, ERR_TIMEOUT, ERR_CANCELED, ERR_NOMEM: the connection is then of no more use. */
 int conn_writev(struct conn *conn, struct iovec *iov, int count, int64_t progress_ms) SUSPENDS;
 
 /* While the present fiber works on a request, the end of the peer (also of its sending direction only) cancels the
  * fiber (fiber_cancel): the connection is watched between reads without taking bytes from it. conn_idle ends it. */
 void conn_watch(struct conn *conn, struct fiber *fiber); /* NULL ends it */
 
-/* The peer's address as text, "192.0.2.1:3333" or "[2001:db8::1]:3333". Lives as long as the connection. */
+/* The peer's address as text, "192.0.2.1:3333" or "[2001:db8::1]:3333"; of a Unix socket "uid 0, pid 4711". Lives as
+ * long as the connection. */
 const char *conn_peer(const struct conn *conn);
 bool conn_is_tls(const struct conn *conn);
 

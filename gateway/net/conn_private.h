@@ -1,4 +1,4 @@
-/* What conn.c, listener.c and tls.c share. */
+/* What conn.c, listener.c, tls.c and tls_socket.c share. */
 #ifndef ARCA_NET_CONN_PRIVATE_H
 #define ARCA_NET_CONN_PRIVATE_H
 
@@ -30,6 +30,7 @@ struct listener {
     unsigned next; /* port of the next connection */
     int fd;
     uint16_t port;
+    char name[128]; /* for the log */
     uv_poll_t poll;
     uv_timer_t pause; /* while the process is out of descriptors */
     bool exhausted;   /* and that it is, has been logged */
@@ -54,6 +55,9 @@ struct conn {
     bool refused; /* beyond the cap */
     bool handshaken, tls_broken;
     SSL *ssl; /* NULL: plain */
+    struct tls_batch *batch; /* while conn_writev is at work over TLS */
+    struct tls_ahead *ahead; /* NULL: nothing was read ahead */
+    bool bulk;               /* much is wanted: worth reading ahead for */
     struct fiber *waiter;
     int wanted; /* events that wake it */
     struct fiber *watcher;
@@ -80,7 +84,26 @@ void port_forget(struct port *port);
 
 /* --- tls.c --- */
 
-/* A server's session on the socket. NULL when out of memory. */
-SSL *tls_session(struct tls *tls, int fd);
+/* A server's session on the connection's socket. NULL when out of memory. */
+SSL *tls_session(struct tls *tls, struct conn *conn);
+
+/* --- tls_socket.c --- */
+
+/* The connection's socket as OpenSSL sees it. NULL when out of memory. */
+BIO *tls_socket(struct conn *conn);
+/* Drops what was read ahead, if anything was. */
+void tls_ahead_free(struct conn *conn);
+/* What to wait for after an operation of OpenSSL that failed with rc: an event, or 0 when that is final. */
+int tls_wanted(struct conn *conn, int rc);
+
+/* Around all tls_write_some of one conn_writev: takes memory for sealed records, which the loop keeps a piece of, and
+ * gives it back. ERR_NOMEM. */
+int tls_write_begin(struct conn *conn);
+void tls_write_end(struct conn *conn);
+/* Whether records are sealed and not sent yet: then it is not over. False if the connection is plain. */
+bool tls_write_pends(const struct conn *conn);
+/* Sends what is left of the records sealed before, or seals the next ones, using up the vectors, and sends these.
+ * Returns how many bytes left, or 0 with *event what to wait for (0: it is over). */
+size_t tls_write_some(struct conn *conn, struct iovec **iov, int *count, int *event);
 
 #endif

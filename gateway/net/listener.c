@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "net/conn_private.h"
+#include "net/unix_socket.h"
 
 #define BACKLOG        1024
 #define ACCEPTS_A_TURN 32
@@ -116,6 +116,15 @@ static void adopt(void *arg)
     conn_adopt(conn);
 }
 
+static void close_socket(struct listener *listener)
+{
+    if (listener->options.unix_path != NULL)
+        unix_socket_close(listener->fd, listener->options.unix_path);
+    else
+        close(listener->fd);
+    listener->fd = -1;
+}
+
 static void drain(void *arg)
 {
     struct port *port = arg;
@@ -126,8 +135,7 @@ static void drain(void *arg)
     if (port == &listener->ports[0]) {
         uv_close((uv_handle_t *)&listener->poll, NULL);
         uv_close((uv_handle_t *)&listener->pause, NULL);
-        close(listener->fd);
-        listener->fd = -1;
+        close_socket(listener);
     }
     while (!list_empty(&port->idle))
         conn_close(LIST_ENTRY(port->idle.next, struct conn, link));
@@ -139,7 +147,12 @@ static void drain(void *arg)
 static void name_peer(struct conn *conn, const struct sockaddr_storage *address)
 {
     char host[INET6_ADDRSTRLEN] = "?";
-    if (address->ss_family == AF_INET6) {
+    if (address->ss_family == AF_UNIX) {
+        struct ucred who = {.uid = (uid_t)-1};
+        socklen_t length = sizeof(who);
+        getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &who, &length);
+        snprintf(conn->peer, sizeof(conn->peer), "uid %u, pid %d", who.uid, who.pid);
+    } else if (address->ss_family == AF_INET6) {
         const struct sockaddr_in6 *in6 = (const void *)address;
         inet_ntop(AF_INET6, &in6->sin6_addr, host, sizeof(host));
         snprintf(conn->peer, sizeof(conn->peer), "[%s]:%u", host, ntohs(in6->sin6_port));
@@ -189,7 +202,7 @@ static void accept_failed(struct listener *listener, int error_number)
     if (error_number == EAGAIN || error_number == ECONNABORTED || error_number == EINTR)
         return;
     if (!listener->exhausted)
-        log_error("accept", "accepting connections on port %u fails: %s", listener->port, strerror(error_number));
+        log_error("accept", "accepting connections on %s fails: %s", listener->name, strerror(error_number));
     listener->exhausted = true;
     uv_poll_stop(&listener->poll); /* the pending connection would ring for ever */
     uv_timer_start(&listener->pause, on_pause_over, PAUSE_MS, 0);
@@ -262,6 +275,16 @@ static uint16_t bound_port(int fd)
                                                : ((struct sockaddr_in *)(void *)&address)->sin_port);
 }
 
+static void name_listener(struct listener *listener)
+{
+    if (listener->options.unix_path != NULL) {
+        snprintf(listener->name, sizeof(listener->name), "%s", listener->options.unix_path);
+        return;
+    }
+    listener->port = bound_port(listener->fd);
+    snprintf(listener->name, sizeof(listener->name), "port %u", listener->port);
+}
+
 static void ports_init(struct listener *listener)
 {
     for (unsigned i = 0; i < listener->options.loop_count; i++) {
@@ -285,21 +308,21 @@ int listener_open(const struct listener_options *options, struct listener **out)
         return ERR_NOMEM;
     listener->options = *options;
     ports_init(listener);
-    listener->fd = bind_address(options->address, options->port);
+    listener->fd = options->unix_path != NULL ? unix_socket_listen(options->unix_path, BACKLOG)
+                                              : bind_address(options->address, options->port);
     if (listener->fd < 0)
         goto err0;
-    listener->port = bound_port(listener->fd);
+    name_listener(listener);
     uv_loop_t *uv = loop_uv(options->loops[0]);
     if (uv_poll_init(uv, &listener->poll, listener->fd) != 0)
         goto err1;
     uv_timer_init(uv, &listener->pause);
     listener->poll.data = listener->pause.data = listener;
-    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes with write() */
     uv_poll_start(&listener->poll, UV_READABLE, on_acceptable);
     *out = listener;
     return 0;
 err1:
-    close(listener->fd);
+    close_socket(listener);
 err0:
     free(listener);
     return ERR_IO;

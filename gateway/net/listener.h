@@ -22,8 +22,10 @@ struct conn_service {
 
 struct listener_options {
     const char *address;
-    uint16_t port;   /* 0: any free one, see listener_port */
-    struct tls *tls; /* NULL: plain */
+    uint16_t port;         /* 0: any free one, see listener_port */
+    const char *unix_path; /* a Unix socket, which only the process's owner may use, instead of the two (unix_socket.h);
+                            * kept by the caller until listener_free */
+    struct tls *tls;       /* NULL: plain */
     const struct conn_service *service;
     struct loop *const *loops; /* connections go to these in turn; the first one accepts */
     unsigned loop_count;

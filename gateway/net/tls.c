@@ -133,14 +133,17 @@ void tls_free(struct tls *tls)
     free(tls);
 }
 
-SSL *tls_session(struct tls *tls, int fd)
+SSL *tls_session(struct tls *tls, struct conn *conn)
 {
+    BIO *bio = tls_socket(conn);
+    if (bio == NULL)
+        return NULL;
     pthread_mutex_lock(&tls->mutex);
     SSL *ssl = SSL_new(tls->context);
     pthread_mutex_unlock(&tls->mutex);
-    if (ssl != NULL && SSL_set_fd(ssl, fd) != 1) {
-        SSL_free(ssl);
-        ssl = NULL;
-    }
+    if (ssl != NULL)
+        SSL_set_bio(ssl, bio, bio);
+    else
+        BIO_free(bio);
     return ssl;
 }

@@ -21,7 +21,7 @@ int bucket_create(struct engine *engine, struct arena *arena, struct span name, 
     Arca__BucketKey key = ARCA__BUCKET_KEY__INIT;
     Arca__Bucket bucket = ARCA__BUCKET__INIT;
     if (placement.len == 0)
-        placement = span_str(engine->options.default_placement);
+        placement = span_str(store_default_placement(engine->options.store));
     if (!store_has_placement(engine->options.store, placement))
         return ERR_NOT_FOUND;
     bucket.name = arena_strdup(arena, name);

@@ -239,15 +239,15 @@ struct index *engine_index(struct engine *engine)
     return engine->options.index;
 }
 
-void engine_lease(const struct engine *engine, uint8_t out[LEASE_SIZE])
+void engine_lease(const struct engine *engine, uint8_t out[LEASE_ID_SIZE])
 {
-    memcpy(out, engine->lease, LEASE_SIZE);
+    memcpy(out, engine->lease, LEASE_ID_SIZE);
 }
 
 void engine_blob_id(struct engine *engine, uint8_t out[BLOB_ID_SIZE])
 {
     uint64_t number = atomic_fetch_add_explicit(&engine->next_blob, 1, memory_order_relaxed);
-    memcpy(out, engine->lease, LEASE_SIZE);
+    memcpy(out, engine->lease, LEASE_ID_SIZE);
     for (int i = 0; i < 8; i++)
-        out[LEASE_SIZE + i] = (uint8_t)(number >> (56 - 8 * i));
+        out[LEASE_ID_SIZE + i] = (uint8_t)(number >> (56 - 8 * i));
 }

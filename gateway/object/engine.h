@@ -20,7 +20,6 @@ struct engine;
 #define PART_SIZE_MAX   (5ULL << 30)
 #define OBJECT_SIZE_MAX (5ULL << 40)
 #define PART_NUMBER_MAX 10000
-#define UPLOAD_ID_SIZE  16
 
 struct engine_options {
     struct index *index;
@@ -29,7 +28,6 @@ struct engine_options {
     struct budget *budget;
     enum envelope_suite suite;
     uint64_t extent_size; /* bytes of plaintext, a multiple of ENVELOPE_SEGMENT */
-    const char *default_placement;
 };
 
 /* Binds the index to the keyring or checks that they belong together (ERR_WRONG_KEY), rewraps bucket keys under the
@@ -40,12 +38,15 @@ int engine_create(const struct engine_options *options, struct engine **out) SUS
 int engine_quiesce(struct engine *engine) SUSPENDS;
 void engine_free(struct engine *engine); /* NULL is fine */
 struct index *engine_index(struct engine *engine);
-/* The lease that this process's blob ids begin with, for garbage_start. */
-#define LEASE_SIZE 8
-void engine_lease(const struct engine *engine, uint8_t out[LEASE_SIZE]);
+/* The lease that this process's blob ids begin with, for the search for orphans. */
+void engine_lease(const struct engine *engine, uint8_t out[LEASE_ID_SIZE]);
+
+/* Whether `stored` is this extent of the blob as it was sealed: header and all tags. Changes nothing in it. ERR_CORRUPT: it is
+ * not. ERR_WRONG_KEY: the keys that the rows name do not open, so that nothing can be said. ERR_NOMEM, ERR_CANCELED. */
+int engine_verify(struct engine *engine, const Arca__Blob *blob, uint32_t extent, struct span stored) SUSPENDS;
 
 /* --- buckets --- */
-/* ERR_BUCKET_OWNED, ERR_BUCKET_EXISTS, ERR_NOT_FOUND (no such placement). `placement` may be empty: the default. */
+/* ERR_BUCKET_OWNED, ERR_BUCKET_EXISTS, ERR_NOT_FOUND (no such placement). `placement` may be empty: the store's default. */
 int bucket_create(struct engine *engine, struct arena *arena, struct span name, struct span placement,
                   struct span owner_id, struct span owner_name) SUSPENDS;
 int bucket_delete(struct engine *engine, struct arena *arena,
@@ -86,7 +87,8 @@ struct part_put {
 };
 int part_put(struct engine *engine, struct arena *arena, struct part_put *put) SUSPENDS;
 
-/* A copy by reference: one more object that names the source's blob or manifest. `object` has what the copy is to have
+/* A copy by reference: one more object that names the source's blob or manifest, whose bucket has the same placement: what is
+ * in a placement stays in it. `object` has what the copy is to have
  * (headers, etag, checksums, body ids, size), modified_ms is set here. ERR_CONFLICT: the source went away meanwhile. */
 int object_copy(struct engine *engine, struct arena *arena, const Arca__Bucket *bucket, struct span key,
                 Arca__Object *object, Arca__Precondition *precondition) SUSPENDS;
@@ -120,7 +122,7 @@ int upload_abort(struct engine *engine, struct arena *arena, const Arca__Bucket 
 
 /* --- reads --- */
 struct object_reader;
-/* Looks the object up; *out has its record. ERR_NO_SUCH_KEY. The blob stays readable for the garbage grace even when
+/* Looks the object up; *out has its record. ERR_NO_SUCH_KEY. The blob stays readable until the reader is closed, even when
  * the object is deleted or replaced meanwhile. In the arena; released by object_reader_close. */
 int object_open(struct engine *engine, struct arena *arena, const Arca__Bucket *bucket, struct span key,
                 Arca__Object **out, struct object_reader **reader) SUSPENDS;

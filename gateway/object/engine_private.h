@@ -13,7 +13,7 @@ struct key_slot {
 
 struct engine {
     struct engine_options options;
-    uint8_t lease[LEASE_SIZE];
+    uint8_t lease[LEASE_ID_SIZE];
     _Atomic uint64_t next_blob;
     atomic_bool unaccounted; /* a backend may hold what neither the index nor its garbage names */
     pthread_mutex_t keys_lock;

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "object/engine_private.h"
 
-/* The bytes stay in the source's placement: a copy moves nothing. */
+/* Within a placement: nothing is moved. */
 int object_copy(struct engine *engine, struct arena *arena, const Arca__Bucket *bucket, struct span key,
                 Arca__Object *object, Arca__Precondition *precondition) SUSPENDS
 {

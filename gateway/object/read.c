@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -22,8 +23,10 @@ struct object_reader {
     struct engine *engine;
     struct arena *arena;
     const Arca__Object *object;
-    const Arca__Blob *only; /* NULL for empty and multipart objects */
-    uint64_t next, end;     /* in the object: the next byte to fetch, and where to stop */
+    const Arca__Blob *only;   /* NULL for empty and multipart objects */
+    struct store_reader mark; /* while `marked`, garbage collection waits */
+    bool marked;
+    uint64_t next, end; /* in the object: the next byte to fetch, and where to stop */
     /* the blob that `next` is in */
     const Arca__Blob *blob;
     uint64_t blob_offset; /* in the object */
@@ -32,6 +35,7 @@ struct object_reader {
     uint32_t extents_first, extents_count;
     struct arena *part_rows;   /* NULL until needed; forgotten at every part */
     struct arena *extent_rows; /* and at every batch */
+    struct arena *moved_rows;  /* and whenever replicas are looked for again */
     /* what is handed out */
     struct chunk current, ahead;
     size_t given; /* spans of current */
@@ -145,6 +149,52 @@ static int find_replicas(struct object_reader *r, uint32_t number, Arca__Replica
     return 0;
 }
 
+static bool has_replica(Arca__Replica *const *replicas, size_t count, const Arca__Replica *replica)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(replicas[i]->backend, replica->backend) == 0 &&
+            span_eq(span_of_bytes(replicas[i]->locator), span_of_bytes(replica->locator)))
+            return true;
+    }
+    return false;
+}
+
+/* As the index has them now, whose row may have changed since it was read. They stay until this is called again. */
+static int find_fresh(struct object_reader *r, uint32_t number, Arca__Replica ***replicas, size_t *count) SUSPENDS
+{
+    struct index *index = r->engine->options.index;
+    Arca__Extent **extents = NULL;
+    Arca__Blob *blob = NULL;
+    int rc = rows_arena(&r->moved_rows);
+    if (rc == 0 && r->blob->extent_count == 1)
+        rc = index_blob_get(index, span_of_bytes(r->blob->id), r->moved_rows, &blob);
+    else if (rc == 0)
+        rc = index_extents_get(index, span_of_bytes(r->blob->id), number, 1, r->moved_rows, &extents);
+    if (rc != 0)
+        return rc;
+    *replicas = blob != NULL ? blob->replicas : extents[0]->replicas;
+    *count = blob != NULL ? blob->n_replicas : extents[0]->n_replicas;
+    return 0;
+}
+
+/* While a placement changes, what a row of a moment ago names may be elsewhere by now. True: there are others, which
+ * take the place of those that failed. */
+static bool find_moved(struct object_reader *r, uint32_t number, Arca__Replica ***replicas, size_t *count) SUSPENDS
+{
+    Arca__Replica **fresh;
+    size_t fresh_count;
+    bool others = false;
+    if (find_fresh(r, number, &fresh, &fresh_count) != 0)
+        return false;
+    for (size_t i = 0; i < fresh_count; i++)
+        others = others || !has_replica(*replicas, *count, fresh[i]);
+    if (others) {
+        *replicas = fresh;
+        *count = fresh_count;
+    }
+    return others;
+}
+
 /* --- a chunk is read --- */
 
 /* Some segments of one extent. */
@@ -211,36 +261,67 @@ static int open_window(const struct object_reader *r, const struct window *windo
     return rc;
 }
 
+static void tell_damage(struct object_reader *r, const struct window *window, Arca__Replica *const *replicas,
+                        size_t count, uint32_t tried_before, uint32_t tried)
+{
+    char hex[2 * BLOB_ID_SIZE + 1];
+    text_hex(span_of_bytes(r->blob->id), hex);
+    metrics_add(METRIC_DAMAGED_READS, 1);
+    store_suspect_read(r->engine->options.store, replicas, count, r->blob->id.data, window->extent, tried_before,
+                       tried);
+    log_error("damaged", "blob %s, extent %u, segments %llu to %llu: a replica does not verify", hex,
+              (unsigned)window->extent, (unsigned long long)window->first,
+              (unsigned long long)(window->first + window->count - 1));
+}
+
+/* Backends have lost some of them; what a change of its placement has taken away meanwhile is no loss. */
+static void tell_lost(struct object_reader *r, const struct window *window, Arca__Replica *const *replicas, size_t count,
+                      uint32_t lost, bool moved) SUSPENDS
+{
+    Arca__Replica **fresh = NULL;
+    size_t fresh_count = 0;
+    if (!moved && find_fresh(r, window->extent, &fresh, &fresh_count) != 0)
+        return;
+    for (size_t i = 0; i < count && i < 8 * sizeof(lost); i++) {
+        if ((lost >> i & 1) && (moved || has_replica(fresh, fresh_count, replicas[i])))
+            metrics_add(METRIC_DAMAGED_READS, 1);
+    }
+}
+
 /* From the first replica whose bytes verify. */
 static int read_window(struct object_reader *r, const struct window *window, uint8_t *data,
                        struct chunk *chunk) SUSPENDS
 {
     Arca__Replica **replicas = NULL;
     size_t count = 0;
-    uint32_t tried = 0;
+    struct store_tried tried = {0};
+    bool looked = false, moved = false, opened = false;
     int rc = find_replicas(r, window->extent, &replicas, &count);
-    for (size_t attempt = 0; rc == 0 && attempt <= count; attempt++) {
-        uint32_t tried_before = tried;
+    for (size_t attempt = 0; rc == 0 && !opened && attempt <= count; attempt++) {
+        uint32_t tried_before = tried.all;
         rc = store_get_extent(r->engine->options.store, replicas, count, r->blob->id.data, window->extent,
                               window->begin, window->length, data, &tried);
-        if (rc != 0)
+        bool read = rc == 0;
+        rc = read ? open_window(r, window, data, chunk) : rc;
+        opened = rc == 0;
+        if (opened || (rc != ERR_CORRUPT && rc != ERR_NOT_FOUND && rc != ERR_UNAVAILABLE))
             break;
-        rc = open_window(r, window, data, chunk);
-        if (rc != ERR_CORRUPT)
-            return rc;
-        char hex[2 * BLOB_ID_SIZE + 1];
-        text_hex(span_of_bytes(r->blob->id), hex);
-        metrics_add(METRIC_DAMAGED_READS, 1);
-        store_suspect_read(r->engine->options.store, replicas, count, r->blob->id.data, window->extent, tried_before,
-                           tried);
-        log_error("damaged", "blob %s, extent %u, segments %llu to %llu: a replica does not verify", hex,
-                  (unsigned)window->extent, (unsigned long long)window->first,
-                  (unsigned long long)(window->first + window->count - 1));
-        rc = 0;
+        if (!looked && find_moved(r, window->extent, &replicas, &count)) {
+            moved = true;
+            tried = (struct store_tried){0};
+            attempt = 0;
+            rc = 0;
+        } else if (read) {
+            tell_damage(r, window, replicas, count, tried_before, tried.all);
+            rc = 0;
+        }
+        looked = true;
     }
     if (rc == ERR_NOT_FOUND)
         return damaged(r->blob, "no backend has it");
-    return rc != 0 ? rc : ERR_CORRUPT;
+    if (tried.lost != 0)
+        tell_lost(r, window, replicas, count, tried.lost, moved);
+    return opened || rc != 0 ? rc : ERR_CORRUPT;
 }
 
 static void chunk_release(struct chunk *chunk)
@@ -254,6 +335,9 @@ static void chunk_release(struct chunk *chunk)
 static int fetch(struct object_reader *r, struct chunk *chunk, int64_t deadline_ms) SUSPENDS
 {
     struct window window;
+    if (!r->marked)
+        store_reader_enter(r->engine->options.store, &r->mark);
+    r->marked = true;
     int rc = enter(r);
     if (rc != 0)
         return rc;
@@ -289,6 +373,7 @@ int object_open(struct engine *engine, struct arena *arena, const Arca__Bucket *
     struct object_reader *r = arena_zalloc(arena, sizeof(*r));
     if (r == NULL)
         return ERR_NOMEM;
+    r->mark.since_ms = clock_wall_ms();
     int rc = index_object_get(engine->options.index, bucket->id, key, arena, out, &blob);
     if (rc != 0)
         return rc;
@@ -354,6 +439,9 @@ void object_reader_close(struct object_reader *reader) SUSPENDS
     if (reader == NULL)
         return;
     aside_cancel(&reader->aside);
+    if (reader->marked)
+        store_reader_leave(reader->engine->options.store, &reader->mark);
+    reader->marked = false;
     chunk_release(&reader->current);
     chunk_release(&reader->ahead);
     data_key_free(reader->key);
@@ -361,6 +449,8 @@ void object_reader_close(struct object_reader *reader) SUSPENDS
         arena_free(reader->part_rows);
     if (reader->extent_rows != NULL)
         arena_free(reader->extent_rows);
+    if (reader->moved_rows != NULL)
+        arena_free(reader->moved_rows);
 }
 
 /* --- as a source --- */

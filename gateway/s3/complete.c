@@ -9,6 +9,7 @@
 #include "s3/multipart.h"
 #include "s3/objects_write.h"
 #include "s3/operations.h"
+#include "s3/patience.h"
 #include "s3/xml_in.h"
 #include "s3/xml_out.h"
 
@@ -190,8 +191,18 @@ static int answer_completed(struct s3_request *r, const Arca__Object *object)
     if (object->n_checksums > 0)
         xml_str(&xml, "ChecksumType", checksums_type(object->checksums[0]));
     xml_close(&xml, "CompleteMultipartUploadResult");
-    headers_write_encryption(r);
     return s3_answer_xml(r, 200, &xml);
+}
+
+struct completing {
+    struct s3_request *request;
+    struct upload_complete *complete;
+};
+
+static int run_complete(void *arg) SUSPENDS
+{
+    struct completing *work = arg;
+    return upload_complete(work->request->engine, work->request->arena, work->complete);
 }
 
 int op_complete_multipart_upload(struct s3_request *r)
@@ -215,7 +226,9 @@ int op_complete_multipart_upload(struct s3_request *r)
         return rc;
     complete.parts = list.parts;
     complete.part_count = list.count;
-    rc = upload_complete(r->engine, r->arena, &complete);
+    struct completing work = {r, &complete};
+    headers_write_encryption(r); /* of an answer, however early it is */
+    rc = patience_run(r, run_complete, &work);
     if (rc == ERR_INVALID)
         return s3_fail(r, S3_INVALID_REQUEST,
                        "The provided 'x-amz-mp-object-size' header does not match what was computed");

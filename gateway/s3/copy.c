@@ -1,3 +1,4 @@
+#include <string.h>
 #include "base/clock.h"
 #include "base/err.h"
 #include "s3/checked_body.h"
@@ -8,6 +9,7 @@
 #include "s3/multipart.h"
 #include "s3/objects_write.h"
 #include "s3/operations.h"
+#include "s3/patience.h"
 #include "s3/range.h"
 #include "s3/xml_out.h"
 
@@ -117,17 +119,24 @@ static int digest_source(struct source_object *source, enum digest_kind kind, ui
     return rc;
 }
 
-/* The source's checksums hold for the copy. One that is asked for and not among them is computed from the bytes. */
-static int choose_checksums(struct s3_request *r, struct source_object *source, Arca__Object *copy)
+/* DIGEST_NONE: the request asks for none. */
+static int checksum_asked(struct s3_request *r, enum digest_kind *kind)
 {
     struct span name = s3_header(r, "x-amz-checksum-algorithm");
+    *kind = name.len > 0 ? digest_by_name(name) : DIGEST_NONE;
+    if (name.len > 0 && (*kind == DIGEST_NONE || *kind == DIGEST_MD5))
+        return s3_fail(r, S3_INVALID_REQUEST, "Value for x-amz-checksum-algorithm header is invalid.");
+    return 0;
+}
+
+/* The source's checksums hold for the copy. One that is asked for and not among them is computed from the bytes. */
+static int choose_checksums(struct s3_request *r, struct source_object *source, enum digest_kind kind,
+                            Arca__Object *copy)
+{
     copy->checksums = source->object->checksums;
     copy->n_checksums = source->object->n_checksums;
-    if (name.len == 0)
+    if (kind == DIGEST_NONE)
         return 0;
-    enum digest_kind kind = digest_by_name(name);
-    if (kind == DIGEST_NONE || kind == DIGEST_MD5)
-        return s3_fail(r, S3_INVALID_REQUEST, "Value for x-amz-checksum-algorithm header is invalid.");
     for (size_t i = 0; i < copy->n_checksums; i++) {
         if (copy->checksums[i]->kind == kind && !copy->checksums[i]->composite)
             return 0;
@@ -144,9 +153,73 @@ static int choose_checksums(struct s3_request *r, struct source_object *source, 
     return copy->checksums[0] != NULL ? 0 : ERR_NOMEM;
 }
 
+static int copy_by_reference(struct s3_request *r, struct source_object *source, enum digest_kind kind,
+                             Arca__Precondition *precondition, Arca__Object *copy)
+{
+    const Arca__Object *from = source->object;
+    int rc = choose_checksums(r, source, kind, copy);
+    if (rc != 0)
+        return rc;
+    copy->size = from->size;
+    copy->etag = from->etag;
+    copy->blob_id = from->blob_id;
+    copy->manifest_id = from->manifest_id;
+    copy->part_count = from->part_count;
+    return object_copy(r->engine, r->arena, r->bucket, r->target.key, copy, precondition);
+}
+
+/* A copy whose bytes are written once more. */
+struct move {
+    struct s3_request *r;
+    struct object_put put;
+};
+
+static int run_move(void *arg)
+{
+    struct move *move = arg;
+    return object_put(move->r->engine, move->r->arena, &move->put);
+}
+
+/* What is in a placement stays in it, since its backends have the labels that it demands: a bucket of another placement
+ * gets the bytes anew, under a key of its own. As S3 does, the copy of what was uploaded in parts is one body with its
+ * own ETag. */
+static int copy_bytes(struct s3_request *r, struct source_object *source, enum digest_kind kind,
+                      Arca__Precondition *precondition, Arca__Object *copy)
+{
+    const Arca__Object *from = source->object;
+    if (kind == DIGEST_NONE && from->n_checksums > 0)
+        kind = (enum digest_kind)from->checksums[0]->kind;
+    struct checked_body body = {.r = r, .expectation = {.checksum = kind}};
+    struct move move = {
+        .r = r,
+        .put =
+            {
+                .bucket = r->bucket,
+                .key = r->target.key,
+                .object = copy,
+                .seal = {checked_body_described, &body},
+                .precondition = precondition,
+                .size_max = COPY_SIZE_MAX,
+                .deadline_ms = DEADLINE_NONE,
+            },
+    };
+    object_reader_range(source->reader, 0, from->size);
+    body.source = object_reader_source(source->reader, r->arena);
+    int rc =
+        body.source == NULL ? ERR_NOMEM : body_digest_create(r->arena, body.source, &body.expectation, &body.digest);
+    if (rc == 0) {
+        move.put.body = body_digest_source(body.digest);
+        rc = patience_run(r, run_move, &move);
+        r->retry_after_s = move.put.retry_after_s;
+    }
+    checked_body_close(&body);
+    return rc;
+}
+
 static int copy_once(struct s3_request *r, struct source_object *source, Arca__Precondition *precondition,
                      Arca__Object *copy)
 {
+    enum digest_kind kind = DIGEST_NONE;
     int rc = open_source(r, source);
     if (rc != 0)
         return rc;
@@ -158,15 +231,10 @@ static int copy_once(struct s3_request *r, struct source_object *source, Arca__P
     if (rc == 0)
         rc = choose_headers(r, source, copy);
     if (rc == 0)
-        rc = choose_checksums(r, source, copy);
-    if (rc == 0) {
-        copy->size = from->size;
-        copy->etag = from->etag;
-        copy->blob_id = from->blob_id;
-        copy->manifest_id = from->manifest_id;
-        copy->part_count = from->part_count;
-        rc = object_copy(r->engine, r->arena, r->bucket, r->target.key, copy, precondition);
-    }
+        rc = checksum_asked(r, &kind);
+    bool moves = from->size > 0 && strcmp(source->bucket->placement, r->bucket->placement) != 0;
+    if (rc == 0)
+        rc = (moves ? copy_bytes : copy_by_reference)(r, source, kind, precondition, copy);
     object_reader_close(source->reader);
     return rc;
 }
@@ -182,7 +250,6 @@ static int answer_copied(struct s3_request *r, const char *root, const char *eta
     if (checksum_count > 0)
         xml_str(&xml, "ChecksumType", checksums_type(checksums[0]));
     xml_close(&xml, root);
-    headers_write_encryption(r);
     return s3_answer_xml(r, 200, &xml);
 }
 
@@ -200,6 +267,7 @@ int op_copy_object(struct s3_request *r)
         rc = write_precondition(r, &precondition);
     if (rc != 0)
         return rc;
+    headers_write_encryption(r); /* of an answer, however early it is */
     rc = ERR_CONFLICT;
     for (int attempt = 0; rc == ERR_CONFLICT && attempt < COPY_ATTEMPTS; attempt++)
         rc = copy_once(r, &source, precondition, copy);
@@ -275,5 +343,6 @@ int op_upload_part_copy(struct s3_request *r)
     object_reader_close(source.reader);
     if (rc != 0)
         return rc;
+    headers_write_encryption(r);
     return answer_copied(r, "CopyPartResult", part.etag, part.modified_ms, part.checksums, part.n_checksums, 0);
 }

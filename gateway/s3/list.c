@@ -107,10 +107,13 @@ static struct span last_of(const struct index_listing *listing)
     return listing->count > 0 ? listing->entries[listing->count - 1].key : SPAN_NONE;
 }
 
-/* What the documents of all three have in common. */
-static void write_head(struct s3_request *r, struct buf *xml, const char *root, const struct list_query *query,
-                       const struct index_listing *listing)
+/* Lists, and begins the document with what those of all three have in common. */
+static int begin(struct s3_request *r, struct buf *xml, const char *root, const struct list_query *query,
+                 struct index_listing *listing) SUSPENDS
 {
+    int rc = index_list(r->index, &query->index, r->arena, listing);
+    if (rc != 0)
+        return rc;
     (void)buf_reserve(xml, 1024 + listing->count * ENTRY_TEXT);
     xml_begin(xml, root);
     xml_text(xml, "Name", r->target.bucket);
@@ -121,6 +124,7 @@ static void write_head(struct s3_request *r, struct buf *xml, const char *root, 
     if (query->url)
         xml_str(xml, "EncodingType", "url");
     xml_bool(xml, "IsTruncated", listing->truncated);
+    return 0;
 }
 
 static int finish(struct s3_request *r, struct buf *xml, const char *root, const struct list_query *query,
@@ -131,20 +135,26 @@ static int finish(struct s3_request *r, struct buf *xml, const char *root, const
     return s3_answer_xml(r, 200, xml);
 }
 
+/* The same for those that go on from a key and tell owners. */
+static int begin_at(struct s3_request *r, const char *marker, struct buf *xml, const char *root,
+                    struct list_query *query, struct index_listing *listing) SUSPENDS
+{
+    int rc = read_query(r, query);
+    if (rc != 0)
+        return rc;
+    query->owner = true;
+    query->index.start_after = s3_param(r, marker);
+    return begin(r, xml, root, query, listing);
+}
+
 int op_list_objects(struct s3_request *r)
 {
     struct list_query query;
     struct index_listing listing;
     struct buf xml = {0};
-    int rc = read_query(r, &query);
+    int rc = begin_at(r, "marker", &xml, "ListBucketResult", &query, &listing);
     if (rc != 0)
         return rc;
-    query.owner = true;
-    query.index.start_after = s3_param(r, "marker");
-    rc = index_list(r->index, &query.index, r->arena, &listing);
-    if (rc != 0)
-        return rc;
-    write_head(r, &xml, "ListBucketResult", &query, &listing);
     xml_name(&xml, "Marker", query.index.start_after, query.url);
     /* S3 gives it only with a delimiter; clients that do not know take it as well as the last key. */
     if (listing.truncated)
@@ -181,10 +191,8 @@ int op_list_objects_v2(struct s3_request *r)
     if (rc != 0)
         return rc;
     query.owner = span_ieq(s3_param(r, "fetch-owner"), SPAN_LITERAL("true"));
-    rc = index_list(r->index, &query.index, r->arena, &listing);
-    if (rc != 0)
+    if ((rc = begin(r, &xml, "ListBucketResult", &query, &listing)) != 0)
         return rc;
-    write_head(r, &xml, "ListBucketResult", &query, &listing);
     xml_u64(&xml, "KeyCount", listing.count);
     if (token.ptr != NULL)
         xml_text(&xml, "ContinuationToken", token);
@@ -206,16 +214,10 @@ int op_list_object_versions(struct s3_request *r)
     struct list_query query;
     struct index_listing listing;
     struct buf xml = {0};
-    int rc = read_query(r, &query);
+    int rc = begin_at(r, "key-marker", &xml, "ListVersionsResult", &query, &listing);
     if (rc != 0)
         return rc;
-    query.owner = true;
     query.versions = true;
-    query.index.start_after = s3_param(r, "key-marker");
-    rc = index_list(r->index, &query.index, r->arena, &listing);
-    if (rc != 0)
-        return rc;
-    write_head(r, &xml, "ListVersionsResult", &query, &listing);
     xml_name(&xml, "KeyMarker", query.index.start_after, query.url);
     xml_text(&xml, "VersionIdMarker", s3_param(r, "version-id-marker"));
     if (listing.truncated) {

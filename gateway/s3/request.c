@@ -17,7 +17,7 @@ int s3_create(const struct s3_options *options, struct s3 **out)
     if (s3 == NULL)
         return ERR_NOMEM;
     s3->options = *options;
-    xml_in_setup();
+    xml_setup();
     unsigned count;
     const char *const *names = route_metric_names(&count);
     metrics_operations(names, count);
@@ -112,7 +112,10 @@ int s3_bucket(struct s3_request *r, struct span name, Arca__Bucket **out)
 int s3_answer_xml(struct s3_request *r, int status, struct buf *xml)
 {
     int rc = xml->failed;
-    if (rc == 0) {
+    if (rc == 0 && r->early) {
+        struct span rest = span_skip(buf_span(xml), sizeof(XML_DECLARATION) - 1);
+        rc = http_answer_write(r->exchange, &rest, 1);
+    } else if (rc == 0) {
         http_answer_header(r->exchange, "Content-Type", SPAN_LITERAL("application/xml"));
         rc = http_answer(r->exchange, status, buf_span(xml));
     }
@@ -148,7 +151,7 @@ static void error_text(struct buf *xml, const char *name, struct span text)
 
 static void error_body(struct s3_request *r, const struct s3_error_row *row, struct buf *xml)
 {
-    buf_append(xml, SPAN_LITERAL("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error>"));
+    buf_append(xml, SPAN_LITERAL(XML_DECLARATION "<Error>"));
     xml_str(xml, "Code", row->code);
     xml_str(xml, "Message", r->message != NULL ? r->message : row->message);
     for (size_t i = 0; i < r->detail_count; i++)
@@ -159,6 +162,14 @@ static void error_body(struct s3_request *r, const struct s3_error_row *row, str
     xml_str(xml, "RequestId", http_request_id(r->exchange));
     xml_str(xml, "HostId", HOST_ID);
     xml_close(xml, "Error");
+}
+
+static void answer_error_xml(struct s3_request *r, const struct s3_error_row *row)
+{
+    struct buf xml = {.cap = 64 * 1024};
+    error_body(r, row, &xml);
+    if (s3_answer_xml(r, row->status, &xml) != 0)
+        http_answer_abort(r->exchange);
 }
 
 /* The one place where a failure becomes an answer. */
@@ -173,6 +184,10 @@ static void answer_error(struct s3_request *r, int rc)
     r->error_code = row->code;
     if (s3_error_of(rc) == S3_INTERNAL_ERROR)
         log_error("s3.failed", "%s: %s", r->operation != NULL ? r->operation->name : "request", err_text(rc));
+    if (r->early) {
+        answer_error_xml(r, row);
+        return;
+    }
     if (http_answer_begun(r->exchange)) {
         http_answer_abort(r->exchange);
         return;
@@ -186,10 +201,7 @@ static void answer_error(struct s3_request *r, int rc)
         (void)http_answer_flush(r->exchange);
         return;
     }
-    struct buf xml = {.cap = 64 * 1024};
-    error_body(r, row, &xml);
-    if (s3_answer_xml(r, row->status, &xml) != 0)
-        http_answer_abort(r->exchange);
+    answer_error_xml(r, row);
 }
 
 static int check_bucket(struct s3_request *r)

@@ -41,6 +41,7 @@ struct s3_request {
     struct s3_detail details[3];
     size_t detail_count;
     unsigned retry_after_s; /* with status 503; 0: one second */
+    bool early;             /* the answer is a 200 that has begun with the XML declaration: patience.h */
     const char *error_code; /* what was answered, for the access log; NULL: success */
 };
 
@@ -66,7 +67,7 @@ int s3_authorize(struct s3_request *r, const char *action, struct span bucket, s
 /* ERR_NO_SUCH_BUCKET, ERR_BUCKET_NAME */
 int s3_bucket(struct s3_request *r, struct span name, Arca__Bucket **out) SUSPENDS;
 
-/* Answers with an XML document and frees it. Its `failed` is reported. */
+/* Answers with an XML document and frees it. Its `failed` is reported. Of an early answer it is the rest. */
 int s3_answer_xml(struct s3_request *r, int status, struct buf *xml) SUSPENDS;
 int s3_answer_empty(struct s3_request *r, int status) SUSPENDS;
 

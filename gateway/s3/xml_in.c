@@ -3,8 +3,6 @@
 #include <ctype.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <libxml/parser.h>
-#include <libxml/xmlerror.h>
 #include "base/buf.h"
 #include "base/err.h"
 
@@ -82,122 +80,42 @@ static void restore_controls(struct buf *text)
     text->len = to;
 }
 
-struct parse {
+/* Hands on what the parser reads, with control bytes in place of their stand-ins. */
+struct restoring {
     const struct xml_reader *reader;
-    const char *root;
-    xmlParserCtxtPtr context;
     struct buf text;
-    unsigned depth;
-    bool leaf;     /* no child so far in the innermost element */
-    bool replaced; /* control bytes have stand-ins */
-    int rc;
 };
 
-static void stop(struct parse *parse, int rc)
+static int restoring_opened(void *arg, unsigned depth, struct span name)
 {
-    if (parse->rc == 0)
-        parse->rc = rc;
-    xmlStopParser(parse->context);
+    const struct xml_reader *reader = ((struct restoring *)arg)->reader;
+    return reader->opened != NULL ? reader->opened(reader->arg, depth, name) : 0;
 }
 
-static void on_start(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri, int namespace_count,
-                     const xmlChar **namespaces, int attribute_count, int default_count, const xmlChar **attributes)
+static int restoring_closed(void *arg, unsigned depth, struct span name, struct span text)
 {
-    (void)prefix, (void)uri, (void)namespace_count, (void)namespaces;
-    (void)attribute_count, (void)default_count, (void)attributes;
-    struct parse *parse = arg;
-    if (parse->rc != 0)
-        return;
-    struct span local = span_str((const char *)name);
-    if (++parse->depth > XML_DEPTH_MAX || (parse->depth == 1 && !span_eq_str(local, parse->root))) {
-        stop(parse, ERR_SYNTAX);
-        return;
-    }
-    parse->text.len = 0;
-    parse->leaf = true;
-    int rc = parse->reader->opened != NULL ? parse->reader->opened(parse->reader->arg, parse->depth, local) : 0;
-    if (rc != 0)
-        stop(parse, rc);
-}
-
-static void on_end(void *arg, const xmlChar *name, const xmlChar *prefix, const xmlChar *uri)
-{
-    (void)prefix, (void)uri;
-    struct parse *parse = arg;
-    if (parse->rc != 0)
-        return;
-    if (parse->replaced && parse->leaf)
-        restore_controls(&parse->text);
-    struct span text = parse->leaf ? buf_span(&parse->text) : SPAN_NONE;
-    int rc = parse->reader->closed(parse->reader->arg, parse->depth, span_str((const char *)name), text);
-    parse->depth--;
-    parse->leaf = false;
-    if (rc != 0)
-        stop(parse, rc);
-}
-
-static void on_text(void *arg, const xmlChar *text, int len)
-{
-    struct parse *parse = arg;
-    if (parse->rc != 0 || !parse->leaf)
-        return;
-    buf_append(&parse->text, span_of(text, (size_t)len));
-    if (parse->text.failed != 0)
-        stop(parse, parse->text.failed == ERR_NOMEM ? ERR_NOMEM : ERR_SYNTAX);
-}
-
-static void on_doctype(void *arg, const xmlChar *name, const xmlChar *id, const xmlChar *system)
-{
-    (void)name, (void)id, (void)system;
-    stop(arg, ERR_SYNTAX);
-}
-
-static void on_error(void *arg, const char *format, ...)
-{
-    (void)arg, (void)format;
-}
-
-void xml_in_setup(void)
-{
-    xmlInitParser();
-}
-
-static int parse_body(struct span body, struct parse *parse)
-{
-    xmlSAXHandler sax = {
-        .initialized = XML_SAX2_MAGIC,
-        .startElementNs = on_start,
-        .endElementNs = on_end,
-        .characters = on_text,
-        .cdataBlock = on_text,
-        .ignorableWhitespace = on_text,
-        .internalSubset = on_doctype,
-        .warning = on_error,
-        .error = on_error,
-        .fatalError = on_error,
-    };
-    parse->context = xmlCreatePushParserCtxt(&sax, parse, NULL, 0, NULL);
-    if (parse->context == NULL)
-        return ERR_NOMEM;
-    xmlCtxtUseOptions(parse->context, XML_PARSE_NONET | XML_PARSE_NOERROR | XML_PARSE_NOWARNING);
-    int failed = xmlParseChunk(parse->context, (const char *)body.ptr, (int)body.len, 1);
-    if (parse->rc == 0 && (failed != 0 || parse->context->wellFormed == 0))
-        parse->rc = failed == XML_ERR_NO_MEMORY ? ERR_NOMEM : ERR_SYNTAX;
-    xmlFreeParserCtxt(parse->context);
-    return parse->rc;
+    struct restoring *restoring = arg;
+    restoring->text.len = 0;
+    buf_append(&restoring->text, text);
+    if (restoring->text.failed != 0)
+        return restoring->text.failed;
+    restore_controls(&restoring->text);
+    return restoring->reader->closed(restoring->reader->arg, depth, name, buf_span(&restoring->text));
 }
 
 int xml_in_parse(struct span body, const char *root, const struct xml_reader *reader)
 {
-    struct parse parse = {.reader = reader, .root = root, .text = {.cap = XML_TEXT_MAX}};
+    const struct xml_limits limits = {XML_DEPTH_MAX, XML_TEXT_MAX};
+    struct restoring restoring = {.reader = reader, .text = {.cap = XML_TEXT_MAX}};
+    const struct xml_reader restorer = {restoring_opened, restoring_closed, &restoring};
     struct buf replaced = {0};
-    if (body.len == 0 || body.len > INT_MAX / STAND_IN_LEN)
+    if (body.len > INT_MAX / STAND_IN_LEN)
         return ERR_SYNTAX;
     int rc = replace_controls(body, &replaced);
-    parse.replaced = replaced.len > 0;
     if (rc == 0)
-        rc = parse_body(parse.replaced ? buf_span(&replaced) : body, &parse);
+        rc = replaced.len > 0 ? xml_parse(buf_span(&replaced), root, limits, &restorer)
+                              : xml_parse(body, root, limits, reader);
     buf_free(&replaced);
-    buf_free(&parse.text);
+    buf_free(&restoring.text);
     return rc;
 }

@@ -8,7 +8,7 @@
 
 void xml_begin(struct buf *out, const char *root)
 {
-    buf_append(out, SPAN_LITERAL("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<"));
+    buf_append(out, SPAN_LITERAL(XML_DECLARATION "<"));
     buf_append_str(out, root);
     buf_append(out, SPAN_LITERAL(NAMESPACE));
 }

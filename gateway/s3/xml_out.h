@@ -7,6 +7,8 @@
 #include <stdint.h>
 #include "base/buf.h"
 
+#define XML_DECLARATION "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+
 /* The declaration and the root's start tag, in S3's namespace. */
 void xml_begin(struct buf *out, const char *root);
 void xml_open(struct buf *out, const char *name);

@@ -28,6 +28,7 @@ struct branch {
 /* Shared by the caller and the branches, all of them fibers of one loop: no locks. The last one out frees it. */
 struct fanout {
     struct fanout_shared *shared;
+    atomic_size_t *writes;
     unsigned references;
     struct fiber *caller; /* NULL once it has left */
     struct blob_name name;
@@ -81,8 +82,10 @@ static void release_data(struct fanout *fanout)
 
 static void fanout_unref(struct fanout *fanout)
 {
-    if (--fanout->references == 0)
-        free(fanout);
+    if (--fanout->references > 0)
+        return;
+    atomic_fetch_sub(fanout->writes, 1);
+    free(fanout);
 }
 
 /* --- branches --- */
@@ -108,8 +111,7 @@ static void conclude(struct branch *branch) SUSPENDS
         return;
     }
     if (fanout->fate == FATE_ADOPT)
-        rc = replica_adopt(fanout->index, backend, &fanout->name, &branch->result.locator, NULL,
-                           (uint32_t)fanout->count);
+        rc = replica_adopt(fanout->index, backend, &fanout->name, &branch->result.locator, NULL);
     else
         rc = backend->ops->remove(backend, &fanout->name, &branch->result.locator);
     if (rc != 0 && rc != ERR_NOT_FOUND && rc != ERR_EXISTS && rc != ERR_NOSPC)
@@ -230,15 +232,18 @@ static void begin(struct fanout *fanout, struct branch *branch)
     branch_done(branch, rc);
 }
 
-int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,
+int fanout_put(struct fanout_shared *shared, const struct fanout_set *set, atomic_size_t *writes,
                const struct blob_name *name, struct block *data, struct fanout_result *results,
                struct fanout **open) SUSPENDS
 {
     struct fanout *fanout = calloc(1, sizeof(*fanout));
+    size_t count = set->count;
     *open = NULL;
     if (fanout == NULL)
         return ERR_NOMEM;
     fanout->shared = shared;
+    fanout->writes = writes;
+    atomic_fetch_add(writes, 1);
     fanout->references = 1;
     fanout->caller = fiber_self();
     fanout->name = *name;
@@ -246,10 +251,10 @@ int fanout_put(struct fanout_shared *shared, struct backend *const *backends, si
     fanout->count = count;
     for (size_t i = 0; i < count; i++) {
         struct branch *branch = &fanout->branches[i];
-        *branch = (struct branch){.fanout = fanout, .backend = backends[i], .result = {.rc = ERR_BUSY}};
+        *branch = (struct branch){.fanout = fanout, .backend = set->backends[i], .result = {.rc = ERR_BUSY}};
         begin(fanout, branch);
     }
-    int rc = await_quorum(fanout, quorum);
+    int rc = await_quorum(fanout, set->quorum);
     fanout->caller = NULL;
     for (size_t i = 0; i < count; i++) {
         struct branch *branch = &fanout->branches[i];

@@ -17,19 +17,26 @@ struct fanout_result {
     struct locator locator;
 };
 
+/* Where to. */
+struct fanout_set {
+    struct backend *backends[PLACEMENT_MAX];
+    size_t count;
+    unsigned quorum;
+};
+
 /* What all puts of a store share. */
 struct fanout_shared {
     atomic_size_t straggling; /* bytes that are held by stragglers only */
     atomic_bool leftovers;    /* a backend may hold what nobody refers to */
 };
 
-/* Puts the block on all `count` backends, each on a fiber of its own, and returns when `quorum` of them have it, or so
+/* Puts the block on all backends of the set, each on a fiber of its own, and returns when the quorum of them have it, or so
  * many have failed that they never will, or the caller is cancelled. 0, or why the quorum was missed. The fibers that are
  * not done by then go on by themselves, within a quarter of the block's budget; beyond it they are ended, and a backend
  * that takes half of it because its puts cannot be ended is not asked (ERR_BUSY). On success with backends that have
  * failed or not answered, *open is not NULL and is to be settled; whatever a call that fails leaves on a backend is removed
- * again. */
-int fanout_put(struct fanout_shared *shared, struct backend *const *backends, size_t count, unsigned quorum,
+ * again. `results` has room for all. *writes is one higher until all of this has ended. */
+int fanout_put(struct fanout_shared *shared, const struct fanout_set *set, atomic_size_t *writes,
                const struct blob_name *name, struct block *data, struct fanout_result *results,
                struct fanout **open) SUSPENDS;
 

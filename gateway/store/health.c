@@ -189,6 +189,11 @@ bool health_admit(struct health *health, enum health_op op, int64_t now_ms)
             !atomic_compare_exchange_strong(&health->trial_ms, &trial_ms, now_ms + HEALTH_TRIAL_MS))
             return false;
     }
+    if (op == HEALTH_PUT) {
+        if (atomic_load_explicit(&health->puts, memory_order_relaxed) == 0)
+            atomic_store_explicit(&health->stored_ms, now_ms, memory_order_relaxed);
+        atomic_fetch_add_explicit(&health->puts, 1, memory_order_relaxed);
+    }
     /* Nothing was owed an answer before: the silence begins now. */
     if (atomic_fetch_add_explicit(&health->in_flight, 1, memory_order_relaxed) == 0)
         atomic_store_explicit(&health->answered_ms, now_ms, memory_order_relaxed);
@@ -208,8 +213,15 @@ enum health_event health_done(struct health *health, enum health_op op, int rc, 
 {
     enum verdict verdict = judge(rc);
     atomic_fetch_sub_explicit(&health->in_flight, 1, memory_order_relaxed);
+    if (op == HEALTH_PUT && verdict != NOTHING)
+        atomic_store_explicit(&health->stored_ms, now_ms, memory_order_relaxed);
+    if (op == HEALTH_PUT)
+        atomic_fetch_sub_explicit(&health->puts, 1, memory_order_relaxed);
     note_latency(health, op, rc, ns);
-    if (verdict == NOTHING)
+    bool refused = op == HEALTH_REMOVE && verdict == FAILED;
+    if (refused)
+        health->doubted = true;
+    if (refused || verdict == NOTHING)
         return HEALTH_SAME;
     atomic_store_explicit(&health->answered_ms, now_ms, memory_order_relaxed);
     int writes = op != HEALTH_PUT ? health->writes : rc == ERR_NOSPC || rc == ERR_READONLY ? rc : 0;
@@ -239,7 +251,8 @@ bool health_probe_due(const struct health *health, int64_t now_ms)
     int64_t silent = now_ms - health->answered_ms;
     if (health->breaker == OPEN)
         return since >= health->backoff_ms;
-    if (health_state(health, now_ms) != HEALTH_HEALTHY || (health->in_flight > 0 && silent >= HEALTH_TENSE_MS))
+    if (health_state(health, now_ms) != HEALTH_HEALTHY || health->doubted ||
+        (health->in_flight > 0 && silent >= HEALTH_TENSE_MS))
         return since >= HEALTH_TENSE_MS;
     return since >= HEALTH_IDLE_MS && silent >= HEALTH_IDLE_MS;
 }
@@ -249,6 +262,7 @@ enum health_event health_probed(struct health *health, int rc, int64_t now_ms)
     enum health_event event = HEALTH_SAME;
     bool answered = rc == 0 || rc == ERR_READONLY;
     health->probed_ms = now_ms;
+    health->doubted = false;
     if (!answered && judge(rc) == NOTHING)
         return HEALTH_SAME;
     pthread_mutex_lock(&health->lock);
@@ -275,7 +289,8 @@ enum health_state health_state(const struct health *health, int64_t now_ms)
 {
     if (health->breaker == OPEN)
         return HEALTH_DOWN;
-    bool fine = health->breaker == CLOSED && health->writes == 0 && now_ms >= health->suspect_until_ms;
+    bool stuck = health->puts > 0 && now_ms - health->stored_ms >= HEALTH_STUCK_MS;
+    bool fine = health->breaker == CLOSED && health->writes == 0 && now_ms >= health->suspect_until_ms && !stuck;
     return fine ? HEALTH_HEALTHY : HEALTH_DEGRADED;
 }
 

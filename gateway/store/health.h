@@ -1,6 +1,6 @@
 /* How a backend is: a state machine over the outcomes of its operations, with a circuit breaker and the time that
- * operations take. Pure: the clock is handed in (milliseconds, as loop_now_ms) and nothing here waits. Any thread; a success
- * of a healthy backend takes no lock.
+ * operations take. Pure: the clock is handed in (milliseconds, as loop_now_ms) and nothing here waits. Any thread; a
+ * success of a healthy backend takes no lock.
  *
  *   closed --- failures in a row, or half of many ---> open --- it answers ---> half-open --- successes ---> closed
  *                                                       ^------------ a failure -----'
@@ -19,6 +19,7 @@
 #define HEALTH_WINDOW_MIN 20
 #define HEALTH_SUSPECT_MS 10000 /* how long a failure is remembered: reads prefer other backends */
 #define HEALTH_TRIAL_MS   1000  /* how often an open breaker lets a read through that has no other replica */
+#define HEALTH_STUCK_MS   5000  /* puts are under way and none has ended for so long: they hang */
 #define HEALTH_CLOSE      3     /* successes that close a half-open breaker */
 #define HEALTH_IDLE_MS    5000  /* a backend without operations is probed so often, */
 #define HEALTH_TENSE_MS   1000  /* one that is not healthy, or has not answered for so long, so often */
@@ -41,11 +42,14 @@ struct health {
     atomic_int writes;     /* what the last put or probe said: 0, ERR_NOSPC, ERR_READONLY */
     atomic_bool troubled;  /* a success has something to change */
     atomic_int last_error; /* of the failure that came last */
+    atomic_bool doubted;   /* what failed last is better judged by a probe */
     atomic_uint in_flight;
+    atomic_uint puts;      /* of them */
     atomic_uint succeeded; /* in the window */
     atomic_uint lost;      /* hedged reads in a row that another backend won */
     atomic_int tokens;     /* of hedged reads */
     _Atomic int64_t suspect_until_ms, answered_ms, probed_ms, trial_ms;
+    _Atomic int64_t stored_ms; /* a put ended, or the first of those under way began */
     _Atomic int64_t backoff_ms;
     struct latency latency[HEALTH_OPS];
     pthread_mutex_t lock; /* the rest; never held across a suspension */
@@ -61,7 +65,8 @@ void health_fini(struct health *health);
 
 /* An operation may be tried now; it is under way from then on, until health_done. */
 bool health_admit(struct health *health, enum health_op op, int64_t now_ms);
-/* It ended with rc after `ns`. */
+/* It ended with rc after `ns`. A removal that fails counts for nothing but a probe soon: there are stores that for ever
+ * refuse to remove what they find damaged. */
 enum health_event health_done(struct health *health, enum health_op op, int rc, uint64_t ns, int64_t now_ms);
 
 /* It is time to probe. */

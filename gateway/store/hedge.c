@@ -30,8 +30,8 @@ struct attempt {
     uint8_t *data;
 };
 
-/* Shared by the caller and the attempts, fibers of one loop. The last one out frees it. A driver writes into its attempt's
- * memory until it returns, which may be long after the caller has left with the other's bytes. */
+/* Shared by the caller and the attempts, fibers of one loop. The last one out frees it. A driver writes into its
+ * attempt's memory until it returns, which may be long after the caller has left with the other's bytes. */
 struct race {
     unsigned references;
     struct fiber *caller; /* NULL once it has left */

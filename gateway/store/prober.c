@@ -4,7 +4,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/loop.h"
-#include "store/store.h"
+#include "store/private.h"
 #include "store/watched.h"
 
 #define TICK_MS     500
@@ -18,11 +18,11 @@ struct probe {
 };
 
 struct prober {
+    struct store *store;
     struct loop *loop;
     struct fiber *fiber;
     atomic_bool stop;
-    size_t count;
-    struct probe probes[];
+    struct probe probes[STORE_BACKENDS_MAX]; /* by the backends' numbers */
 };
 
 static void run_probe(void *arg) SUSPENDS
@@ -32,16 +32,17 @@ static void run_probe(void *arg) SUSPENDS
     probe->fiber = NULL;
 }
 
-static void look_after(struct prober *prober, struct probe *probe)
+/* The newest of its name; one that it has replaced may still be being probed. */
+static void look_after(struct prober *prober, struct probe *probe, struct backend *backend)
 {
-    struct backend *backend = probe->backend;
     int64_t now_ms = loop_now_ms();
     if (probe->fiber != NULL) {
         if (now_ms - probe->since_ms >= PATIENCE_MS) {
-            watched_probe_hangs(backend);
+            watched_probe_hangs(probe->backend);
             probe->since_ms = now_ms;
         }
     } else if (health_probe_due(watched_health(backend), now_ms)) {
+        probe->backend = backend;
         probe->since_ms = now_ms;
         if (fiber_spawn(prober->loop, run_probe, probe, &probe->fiber) != 0)
             probe->fiber = NULL;
@@ -54,8 +55,11 @@ static void run(void *arg) SUSPENDS
     struct prober *prober = arg;
     int rc = 0;
     while (rc == 0 && !atomic_load(&prober->stop)) {
-        for (size_t i = 0; i < prober->count; i++)
-            look_after(prober, &prober->probes[i]);
+        struct backend *backend;
+        for (size_t i = 0; (backend = store_backend(prober->store, i)) != NULL; i++) {
+            if (store_backend_used(prober->store, backend->name))
+                look_after(prober, &prober->probes[i], backend);
+        }
         rc = fiber_wait(loop_now_ms() + TICK_MS);
         if (rc == ERR_TIMEOUT)
             rc = 0;
@@ -75,16 +79,11 @@ static void begin(void *arg)
 
 int prober_start(struct store *store, struct loop *loop, struct prober **out)
 {
-    size_t count = 0;
-    while (store_backend(store, count) != NULL)
-        count++;
-    struct prober *prober = calloc(1, sizeof(*prober) + count * sizeof(prober->probes[0]));
+    struct prober *prober = calloc(1, sizeof(*prober));
     if (prober == NULL)
         return ERR_NOMEM;
+    prober->store = store;
     prober->loop = loop;
-    prober->count = count;
-    for (size_t i = 0; i < count; i++)
-        prober->probes[i].backend = store_backend(store, i);
     if (loop_post(loop, begin, prober) != 0) {
         free(prober);
         return ERR_NOMEM;
@@ -98,7 +97,7 @@ static void cancel(void *arg)
     struct prober *prober = arg;
     if (prober->fiber != NULL)
         fiber_cancel(prober->fiber);
-    for (size_t i = 0; i < prober->count; i++) {
+    for (size_t i = 0; i < STORE_BACKENDS_MAX; i++) {
         if (prober->probes[i].fiber != NULL)
             fiber_cancel(prober->probes[i].fiber);
     }

@@ -1,23 +1,33 @@
 #include "replicas.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include "base/byteorder.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "crypto/envelope.h"
 
 #define ARENA_LIMIT ((size_t)1 << 20)
 
+static int compare_lease(const void *name, const void *lease)
+{
+    return memcmp(((const struct blob_name *)name)->bytes, (*(Arca__Lease *const *)lease)->id.data, LEASE_ID_SIZE);
+}
+
+bool lease_made(Arca__Lease *const *leases, size_t count, const struct blob_name *name)
+{
+    return count > 0 && bsearch(name, leases, count, sizeof(*leases), compare_lease) != NULL;
+}
+
 void replica_name(const uint8_t blob_id[16], uint32_t extent, struct blob_name *out)
 {
     memcpy(out->bytes, blob_id, 16);
-    for (int i = 0; i < 4; i++)
-        out->bytes[16 + i] = (uint8_t)(extent >> (24 - 8 * i));
+    be32_put(out->bytes + 16, extent);
 }
 
 uint32_t replica_extent(const struct blob_name *name)
 {
-    const uint8_t *n = name->bytes + 16;
-    return (uint32_t)n[0] << 24 | (uint32_t)n[1] << 16 | (uint32_t)n[2] << 8 | n[3];
+    return be32_get(name->bytes + 16);
 }
 
 void replica_fill(Arca__Replica *replica, const struct backend *backend, const struct locator *locator)
@@ -85,7 +95,7 @@ static int take_back(struct index *index, struct backend *backend, const struct 
 }
 
 int replica_adopt(struct index *index, struct backend *backend, const struct blob_name *name,
-                  const struct locator *locator, const Arca__Replica *instead, uint32_t wanted) SUSPENDS
+                  const struct locator *locator, const Arca__Replica *instead) SUSPENDS
 {
     Arca__Replica replica = ARCA__REPLICA__INIT;
     Arca__AddReplica add = ARCA__ADD_REPLICA__INIT;
@@ -95,7 +105,6 @@ int replica_adopt(struct index *index, struct backend *backend, const struct blo
     add.extent = replica_extent(name);
     add.replica = &replica;
     add.instead = (Arca__Replica *)(uintptr_t)instead;
-    add.wanted = wanted;
     mutation.time_ms = clock_wall_ms();
     mutation.op_case = ARCA__MUTATION__OP_ADD_REPLICA;
     mutation.add_replica = &add;
@@ -108,12 +117,8 @@ int replica_adopt(struct index *index, struct backend *backend, const struct blo
 
 uint64_t replica_size(const Arca__Blob *blob, uint32_t extent)
 {
-    uint64_t before;
-    enum envelope_suite suite = (enum envelope_suite)blob->suite;
-    if (extent >= blob->extent_count || envelope_tag_size(suite) == 0 ||
-        __builtin_mul_overflow(blob->extent_size, (uint64_t)extent, &before) || before >= blob->size)
-        return 0;
-    return envelope_extent_size(suite, extent + 1 < blob->extent_count ? blob->extent_size : blob->size - before);
+    return envelope_blob_extent_size((enum envelope_suite)blob->suite, blob->size, blob->extent_size,
+                                     blob->extent_count, extent);
 }
 
 int replica_check(const Arca__Blob *blob, const struct blob_name *name, struct span stored)

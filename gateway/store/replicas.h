@@ -5,6 +5,9 @@
 #include "backends/backend.h"
 #include "index/index.h"
 
+/* What is stored under this name was made under one of the leases, which are those of index_lease_list. */
+bool lease_made(Arca__Lease *const *leases, size_t count, const struct blob_name *name);
+
 void replica_name(const uint8_t blob_id[16], uint32_t extent, struct blob_name *out);
 uint32_t replica_extent(const struct blob_name *name);
 
@@ -18,11 +21,10 @@ int replicas_find(struct index *index, const struct blob_name *name, struct aren
 int replica_is_named(struct index *index, const struct backend *backend, const struct blob_name *name,
                      const struct locator *locator, struct arena *arena) SUSPENDS;
 
-/* Makes what was stored a replica of its blob, in the place of the suspect `instead` (NULL: none); `wanted` is
- * AddReplica's. ERR_NOT_FOUND (the blob is gone), ERR_EXISTS (it has another there), ERR_NOSPC (of the index): it was
- * removed again. Other errors, of the index or of the removal: the backend may hold what nobody refers to. */
+/* Makes what was stored a replica of its blob, in the place of the suspect `instead` (NULL: none). ERR_NOT_FOUND (the
+ * blob is gone), ERR_EXISTS (it has another there), ERR_NOSPC (of the index): it was removed again. Other errors, of the index or of the removal: the backend may hold what nobody refers to. */
 int replica_adopt(struct index *index, struct backend *backend, const struct blob_name *name,
-                  const struct locator *locator, const Arca__Replica *instead, uint32_t wanted) SUSPENDS;
+                  const struct locator *locator, const Arca__Replica *instead) SUSPENDS;
 
 /* The bytes that an extent is stored as. 0: the row contradicts itself, or there is no such extent. */
 uint64_t replica_size(const Arca__Blob *blob, uint32_t extent);

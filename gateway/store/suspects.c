@@ -2,6 +2,12 @@
 
 #include <stdio.h>
 #include <string.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "crypto/envelope.h"
 #include "replicas.h"
 
 void suspects_init(struct suspects *suspects)
@@ -21,16 +27,25 @@ static bool same(const struct suspect *a, const struct suspect *b)
            span_eq(span_of(a->locator.bytes, a->locator.length), span_of(b->locator.bytes, b->locator.length));
 }
 
+int suspect_fill(struct suspect *suspect, const Arca__Replica *replica, const struct blob_name *name)
+{
+    if (replica->locator.len > LOCATOR_MAX)
+        return ERR_CORRUPT;
+    *suspect = (struct suspect){.name = *name};
+    snprintf(suspect->backend, sizeof(suspect->backend), "%s", replica->backend);
+    suspect->locator.length = (uint8_t)replica->locator.len;
+    if (replica->locator.len > 0)
+        memcpy(suspect->locator.bytes, replica->locator.data, replica->locator.len);
+    return 0;
+}
+
 void suspects_add(struct suspects *suspects, const Arca__Replica *replica, const uint8_t blob_id[16], uint32_t extent)
 {
-    struct suspect suspect = {0};
-    if (replica->state == ARCA__REPLICA__STATE__SUSPECT || replica->locator.len > LOCATOR_MAX)
+    struct suspect suspect;
+    struct blob_name name;
+    replica_name(blob_id, extent, &name);
+    if (replica->state == ARCA__REPLICA__STATE__SUSPECT || suspect_fill(&suspect, replica, &name) != 0)
         return;
-    replica_name(blob_id, extent, &suspect.name);
-    snprintf(suspect.backend, sizeof(suspect.backend), "%s", replica->backend);
-    suspect.locator.length = (uint8_t)replica->locator.len;
-    if (replica->locator.len > 0)
-        memcpy(suspect.locator.bytes, replica->locator.data, replica->locator.len);
     pthread_mutex_lock(&suspects->lock);
     size_t count = suspects->count, i = 0;
     while (i < count && !same(&suspects->all[i], &suspect))
@@ -53,4 +68,41 @@ size_t suspects_take(struct suspects *suspects, struct suspect *out, size_t max)
     suspects->count = count - n;
     pthread_mutex_unlock(&suspects->lock);
     return n;
+}
+
+static int mark(struct suspect *suspect, struct index *index, Arca__Replica__State state) SUSPENDS
+{
+    Arca__Replica replica = ARCA__REPLICA__INIT;
+    Arca__MarkReplica mark = ARCA__MARK_REPLICA__INIT;
+    Arca__Mutation mutation = ARCA__MUTATION__INIT;
+    replica.backend = suspect->backend;
+    replica.locator = (ProtobufCBinaryData){suspect->locator.length, suspect->locator.bytes};
+    replica.state = state;
+    mark.blob_id = (ProtobufCBinaryData){BLOB_ID_SIZE, suspect->name.bytes};
+    mark.extent = replica_extent(&suspect->name);
+    mark.replica = &replica;
+    mutation.time_ms = clock_wall_ms();
+    mutation.op_case = ARCA__MUTATION__OP_MARK_REPLICA;
+    mutation.mark_replica = &mark;
+    return index_apply(index, &mutation);
+}
+
+int suspect_quarantine(struct suspect *suspect, struct index *index) SUSPENDS
+{
+    char hex[2 * BLOB_ID_SIZE + 1];
+    int rc = mark(suspect, index, ARCA__REPLICA__STATE__SUSPECT);
+    text_hex(span_of(suspect->name.bytes, BLOB_ID_SIZE), hex);
+    if (rc == 0)
+        log_warn("quarantine", "blob %s, extent %u on backend %s is damaged or missing; it will be repaired", hex,
+                 (unsigned)replica_extent(&suspect->name), suspect->backend);
+    else if (rc != ERR_NOT_FOUND)
+        log_warn("quarantine", "blob %s on backend %s cannot be put up for repair: %s", hex, suspect->backend,
+                 err_text(rc));
+    metrics_add(METRIC_QUARANTINED, rc == 0);
+    return rc;
+}
+
+int suspect_release(struct suspect *suspect, struct index *index) SUSPENDS
+{
+    return mark(suspect, index, ARCA__REPLICA__STATE__GOOD);
 }

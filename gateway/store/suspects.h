@@ -30,4 +30,12 @@ void suspects_add(struct suspects *suspects, const Arca__Replica *replica, const
 /* Takes up to `max` of them. */
 size_t suspects_take(struct suspects *suspects, struct suspect *out, size_t max);
 
+/* A replica as the queue has it. ERR_CORRUPT: its locator is none. */
+int suspect_fill(struct suspect *suspect, const Arca__Replica *replica, const struct blob_name *name);
+/* Makes it suspect in the index, which puts its extent up for repair; logs and counts it. Nothing happens when just
+ * this replica is not there any more. Errors of the index. */
+int suspect_quarantine(struct suspect *suspect, struct index *index) SUSPENDS;
+/* It was found to be good after all. Errors of the index. */
+int suspect_release(struct suspect *suspect, struct index *index) SUSPENDS;
+
 #endif

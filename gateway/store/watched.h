@@ -1,5 +1,5 @@
-/* A backend whose operations are observed: each outcome goes into its health and the metrics, and while its breaker is open
- * none is tried. It is a backend itself, so that whoever calls one need not know. */
+/* A backend whose operations are observed: each outcome goes into its health and the metrics, and while its breaker is
+ * open none is tried. It is a backend itself, so that whoever calls one need not know. */
 #ifndef ARCA_STORE_WATCHED_H
 #define ARCA_STORE_WATCHED_H
 

@@ -6,6 +6,7 @@
 #include "backends/registry.h"
 #include "base/log.h"
 #include "blobs.h"
+#include "fault_backend.h"
 #include "memory_backend.h"
 #include "minio.h"
 #include "rgw.h"
@@ -74,7 +75,36 @@ static int open_memory(const char *place, struct backend **out)
     return memory_open("contract", place, out);
 }
 
-static struct minio minio;
+/* The wrapper that fails, when it does not, */
+static int open_faults_off(const char *place, struct backend **out)
+{
+    struct backend *inner;
+    int rc = open_disk(place, &inner);
+    return rc != 0 ? rc : fault_create(inner, &(struct fault_options){.per_million = {[FAULT_DELAY] = 0}}, out);
+}
+
+/* and with what every caller has to bear: it is slow, and lists nothing for a while. */
+static int open_faults_slow(const char *place, struct backend **out)
+{
+    struct fault_options options = {
+        .seed = 1, .per_million = {[FAULT_DELAY] = 20000, [FAULT_LIST] = 300000}, .delay_ms = 5};
+    struct backend *inner;
+    int rc = open_memory(place, &inner);
+    if (rc == 0)
+        rc = fault_create(inner, &options, out);
+    if (rc == 0)
+        fault_calm(false);
+    return rc;
+}
+
+static void forget_faults(void)
+{
+    fault_calm(true);
+    fault_forget();
+    memory_forget();
+}
+
+static struct s3_store minio;
 
 static bool start_s3(void)
 {
@@ -86,7 +116,7 @@ static bool start_s3(void)
 
 static void stop_s3(void)
 {
-    minio_stop(&minio);
+    s3_store_stop(&minio);
 }
 
 static int open_s3(const char *place, struct backend **out)
@@ -96,7 +126,7 @@ static int open_s3(const char *place, struct backend **out)
     return s3_open(&settings, out);
 }
 
-static struct rgw rgw;
+static struct s3_store rgw;
 
 static bool start_rgw(void)
 {
@@ -108,7 +138,7 @@ static bool start_rgw(void)
 
 static void stop_rgw(void)
 {
-    rgw_stop(&rgw);
+    s3_store_stop(&rgw);
 }
 
 static int open_rgw(const char *place, struct backend **out)
@@ -153,6 +183,8 @@ static bool left_out(void)
 static const struct driver DRIVERS[] = {
     {"disk", "disk", NULL, NULL, open_disk},
     {"memory", "memory", NULL, memory_forget, open_memory},
+    {"faults-off", "disk", NULL, forget_faults, open_faults_off},
+    {"faults-slow", "memory", NULL, forget_faults, open_faults_slow},
     {"azure", "azure", start_azure, stop_azure, open_azure},
     {"azure-sas", "azure", start_azure_sas, stop_azure, open_azure},
     {"s3", "s3", start_s3, stop_s3, open_s3},
@@ -276,6 +308,17 @@ static void removes(void **state)
         assert_int_equal(found, 1);
         reopen();
     }
+}
+
+/* What a backend under another driver has given out. */
+static void foreign_locators(void **state)
+{
+    (void)state;
+    struct locator at, foreign = {.length = 7};
+    uint64_t number = next_number++;
+    assert_int_equal(blob_put_filled(backend, number, 1000, &at), 0);
+    assert_int_equal(blob_check(backend, number, 1000, &foreign), ERR_NOT_FOUND);
+    assert_int_equal(blob_check(backend, number, 1000, &at), 0);
 }
 
 /* More than a batch; each blob once, with its size and a locator that finds it. */
@@ -429,6 +472,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(ranges, setup, teardown),
         cmocka_unit_test_setup_teardown(puts_again, setup, teardown),
         cmocka_unit_test_setup_teardown(removes, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_locators, setup, teardown),
         cmocka_unit_test_setup_teardown(lists, setup, teardown),
         cmocka_unit_test_setup_teardown(probes, setup, teardown),
         cmocka_unit_test_setup_teardown(concurrent, setup, teardown),

@@ -263,9 +263,11 @@ static void an_endless_listing_moves_on_or_fails(void **state)
     trial.backend->ops->close(trial.backend);
 }
 
+#define CANCEL_MS 200
+
 static void cancel_soon(void *arg)
 {
-    int64_t until = loop_now_ms() + 200;
+    int64_t until = loop_now_ms() + CANCEL_MS;
     while (fiber_wait(until) == 0)
         ;
     for (int k = 0; k < OPERATIONS; k++)
@@ -296,7 +298,9 @@ static void waits_end_when_canceled(void **state)
         loop_free(loop);
         backend->ops->close(backend);
         for (int k = 0; k <= last; k++) {
-            if (trials[k].rc != ERR_CANCELED || trials[k].took_ms > 1000)
+            /* libs3 tells no Retry-After, and short pauses by chance let all attempts be over before. */
+            bool over = trials[k].rc == ERR_UNAVAILABLE && trials[k].took_ms < CANCEL_MS;
+            if ((trials[k].rc != ERR_CANCELED && !over) || trials[k].took_ms > 1000)
                 fail_msg("%s: %s: %s after %lld ms", faults[i], NAMES[k], err_text(trials[k].rc),
                          (long long)trials[k].took_ms);
         }

@@ -1,61 +1,21 @@
 /* The s3 driver against a real MinIO: what the contract suite does not ask. */
-#include "unit.h"
-
-#include "base/log.h"
 #include "minio.h"
-
-#define SKIPPED 77
-
-static struct minio minio;
-static struct backend *backend;
-
-static int setup(void **state)
-{
-    (void)state;
-    return s3_open(&minio.settings, &backend);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    backend->ops->close(backend);
-    return 0;
-}
+#include "s3_trials.h"
 
 /* --- what it verifies --- */
-
-struct spoiled {
-    const char *header, *value;
-    int rc;
-    char words[128];
-};
-
-static void run_spoiled(void *arg)
-{
-    struct spoiled *spoiled = arg;
-    struct call call;
-    assert_int_equal(call_begin((struct s3 *)(void *)backend, "put", "PUT", "/spoiled", &call), 0);
-    call.request.body = SPAN_LITERAL("other bytes");
-    call.request.once = true;
-    call_header(&call, spoiled->header, spoiled->value);
-    spoiled->rc = call_perform(&call);
-    remote_words(&call.request, spoiled->words, sizeof(spoiled->words));
-    call_end(&call);
-}
 
 static void verifies(void **state)
 {
     (void)state;
-    struct spoiled rows[] = {{.header = "x-amz-checksum-crc32c", .value = "mnG7TA=="},
-                             {.header = "Content-MD5", .value = "XUFAKrxLKna5cZ2REBfFkg=="}};
+    struct trial rows[] = {TRIAL_CRC32C, TRIAL_MD5};
     struct locator at;
     for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-        on_fiber(run_spoiled, &rows[i]);
+        on_fiber(run_trial, &rows[i]);
         assert_int_equal(rows[i].rc, ERR_IO);
         assert_non_null(strstr(rows[i].words, i == 0 ? "ChecksumMismatch" : "BadDigest"));
     }
     assert_int_equal(blob_put_filled(backend, 1, 1000, &at), 0);
-    assert_false(atomic_load(&((struct s3 *)(void *)backend)->wants_md5)); /* it says that it has compared the CRC */
+    assert_false(atomic_load(&s3()->wants_md5)); /* it says that it has compared the CRC */
 }
 
 /* The slow way, for stores that know no CRC. */
@@ -63,7 +23,7 @@ static void takes_md5(void **state)
 {
     (void)state;
     struct locator at;
-    atomic_store(&((struct s3 *)(void *)backend)->wants_md5, true);
+    atomic_store(&s3()->wants_md5, true);
     assert_int_equal(blob_put_filled(backend, 2, 3000000, &at), 0);
     assert_int_equal(blob_check(backend, 2, 3000000, &at), 0);
 }
@@ -71,7 +31,7 @@ static void takes_md5(void **state)
 static void prefixes_are_apart(void **state)
 {
     (void)state;
-    struct backend_settings settings = minio.settings;
+    struct backend_settings settings = store.settings;
     struct backend *first = backend;
     struct locator at;
     size_t strangers, found;
@@ -87,58 +47,26 @@ static void prefixes_are_apart(void **state)
     first->ops->close(first);
 }
 
-/* --- when it refuses --- */
-
-static void refused(const struct backend_settings *settings, const char *why, int rc)
-{
-    struct backend_health health;
-    struct locator at;
-    size_t found;
-    backend->ops->close(backend);
-    assert_int_equal(s3_open(settings, &backend), 0);
-    assert_int_equal(blob_probe(backend, &health), 0);
-    assert_int_equal(health.state, BACKEND_DOWN);
-    assert_non_null(strstr(health.why, why));
-    assert_int_equal(blob_put_filled(backend, 4, 10, &at), rc);
-    assert_int_equal(blob_check(backend, 4, 10, &at), rc);
-    assert_int_equal(blob_remove(backend, 4, &at), rc);
-    assert_int_equal(blob_list(backend, 4, 1, NULL, NULL, &found), rc);
-}
-
-static void refuses(void **state)
-{
-    (void)state;
-    struct backend_settings no_bucket = minio.settings, no_access = minio.settings;
-    char *wrong_key;
-    no_bucket.bucket = (char *)(uintptr_t) "nowhere";
-    refused(&no_bucket, "no such bucket", ERR_UNAVAILABLE);
-    assert_true(asprintf(&wrong_key, "%s/wrong", minio.folder) > 0);
-    file_write_private(wrong_key, "access_key_id: minioadmin\nsecret_access_key: wrong\n");
-    no_access.credentials = wrong_key;
-    refused(&no_access, "403", ERR_DENIED);
-    free(wrong_key);
-}
-
 /* --- when it stands still --- */
 
 static void freezes(void **state)
 {
     (void)state;
-    struct backend_settings settings = minio.settings;
+    struct backend_settings settings = store.settings;
     struct backend_health health;
     struct locator at;
     settings.timeout_ms = 1500;
     backend->ops->close(backend);
     assert_int_equal(s3_open(&settings, &backend), 0);
     assert_int_equal(blob_put_filled(backend, 5, 100000, &at), 0);
-    assert_int_equal(kill(minio.server.pid, SIGSTOP), 0);
+    assert_int_equal(kill(store.server.pid, SIGSTOP), 0);
     int64_t start_ms = server_now_ms();
     int rc = blob_check(backend, 5, 100000, &at);
     assert_true(rc == ERR_TIMEOUT || rc == ERR_UNAVAILABLE);
     assert_true(server_now_ms() - start_ms < 3000);
     assert_int_equal(blob_probe(backend, &health), 0);
     assert_int_equal(health.state, BACKEND_DOWN);
-    assert_int_equal(kill(minio.server.pid, SIGCONT), 0);
+    assert_int_equal(kill(store.server.pid, SIGCONT), 0);
     assert_int_equal(blob_check(backend, 5, 100000, &at), 0);
 }
 
@@ -147,7 +75,7 @@ static void dies(void **state)
     (void)state;
     struct locator at;
     assert_int_equal(blob_put_filled(backend, 6, 1000, &at), 0);
-    server_stop(&minio.server);
+    server_stop(&store.server);
     int64_t start_ms = server_now_ms();
     assert_int_equal(blob_check(backend, 6, 1000, &at), ERR_UNAVAILABLE);
     assert_true(server_now_ms() - start_ms < 10000);
@@ -168,8 +96,8 @@ int main(void)
         printf("skipped: MinIO is not installed here\n");
         return SKIPPED;
     }
-    assert_true(minio_start(&minio));
+    assert_true(minio_start(&store));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    minio_stop(&minio);
+    s3_store_stop(&store);
     return failed;
 }

@@ -1,61 +1,14 @@
 /* The s3 driver against a real Ceph: what it does otherwise than the stores that know CRC32C. */
-#include "unit.h"
-
 #include "base/clock.h"
-#include "base/log.h"
 #include "rgw.h"
-
-#define SKIPPED 77
-
-static struct rgw rgw;
-static struct backend *backend;
-
-static int setup(void **state)
-{
-    (void)state;
-    return s3_open(&rgw.settings, &backend);
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    backend->ops->close(backend);
-    return 0;
-}
-
-static struct s3 *s3(void)
-{
-    return (struct s3 *)(void *)backend;
-}
+#include "s3_trials.h"
 
 /* --- what it verifies --- */
-
-struct trial {
-    const char *header, *value;
-    int rc;
-    bool echoed;
-    char words[128];
-};
-
-static void run_trial(void *arg)
-{
-    struct trial *trial = arg;
-    struct call call;
-    assert_int_equal(call_begin(s3(), "put", "PUT", "/trial", &call), 0);
-    call.request.body = SPAN_LITERAL("other bytes");
-    call.request.once = true;
-    call_header(&call, trial->header, trial->value);
-    call_wants(&call, trial->header);
-    trial->rc = call_perform(&call);
-    trial->echoed = call.fields[0].length > 0;
-    remote_words(&call.request, trial->words, sizeof(trial->words));
-    call_end(&call);
-}
 
 /* Before release 19 a wrong CRC is taken and not answered with; later it is refused. A wrong MD5 is always refused. */
 static bool knows_crc(void)
 {
-    struct trial crc = {.header = "x-amz-checksum-crc32c", .value = "mnG7TA=="};
+    struct trial crc = TRIAL_CRC32C;
     on_fiber(run_trial, &crc);
     assert_true(crc.rc == 0 ? !crc.echoed : crc.rc == ERR_IO);
     return crc.rc != 0;
@@ -64,7 +17,7 @@ static bool knows_crc(void)
 static void falls_back_to_md5(void **state)
 {
     (void)state;
-    struct trial md5 = {.header = "Content-MD5", .value = "XUFAKrxLKna5cZ2REBfFkg=="};
+    struct trial md5 = TRIAL_MD5;
     struct locator at;
     bool crc = knows_crc();
     on_fiber(run_trial, &md5);
@@ -78,42 +31,12 @@ static void falls_back_to_md5(void **state)
     }
 }
 
-/* --- when it refuses --- */
-
-static void refused(const struct backend_settings *settings, const char *why, int rc)
-{
-    struct backend_health health;
-    struct locator at;
-    size_t found;
-    backend->ops->close(backend);
-    assert_int_equal(s3_open(settings, &backend), 0);
-    assert_int_equal(blob_probe(backend, &health), 0);
-    assert_int_equal(health.state, BACKEND_DOWN);
-    assert_non_null(strstr(health.why, why));
-    assert_int_equal(blob_put_filled(backend, 4, 10, &at), rc);
-    assert_int_equal(blob_check(backend, 4, 10, &at), rc);
-    assert_int_equal(blob_remove(backend, 4, &at), rc);
-    assert_int_equal(blob_list(backend, 4, 1, NULL, NULL, &found), rc);
-}
-
-static void refuses(void **state)
-{
-    (void)state;
-    struct backend_settings no_bucket = rgw.settings, no_access = rgw.settings;
-    char *wrong_key;
-    no_bucket.bucket = (char *)(uintptr_t) "nowhere";
-    refused(&no_bucket, "no such bucket", ERR_UNAVAILABLE);
-    assert_true(asprintf(&wrong_key, "%s/wrong", rgw.folder) > 0);
-    file_write_private(wrong_key, "access_key_id: " RGW_ACCESS_KEY "\nsecret_access_key: wrong\n");
-    no_access.credentials = wrong_key;
-    refused(&no_access, "403", ERR_DENIED);
-    free(wrong_key);
-}
+/* --- when it is full --- */
 
 static void administer(const char *words)
 {
     char *command;
-    assert_true(asprintf(&command, "radosgw-admin --conf %s/cluster/ceph.conf %s >/dev/null", rgw.folder, words) > 0);
+    assert_true(asprintf(&command, "radosgw-admin --conf %s/cluster/ceph.conf %s >/dev/null", store.folder, words) > 0);
     assert_int_equal(system(command), 0);
     free(command);
 }
@@ -179,8 +102,8 @@ int main(void)
         printf("skipped: Ceph is not installed here\n");
         return SKIPPED;
     }
-    assert_true(rgw_start(&rgw));
+    assert_true(rgw_start(&store));
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rgw_stop(&rgw);
+    s3_store_stop(&store);
     return failed;
 }

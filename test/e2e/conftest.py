@@ -1,7 +1,9 @@
-"""A gateway for the tests of a module, plain and with TLS."""
+"""A gateway for the tests of a module, plain and with TLS, and stores of their own for those that break them."""
 import pytest
 
 from arca import Arca, kill_leftovers
+from azurite import Azurite
+from minio import Minio
 
 
 def pytest_sessionfinish():
@@ -40,3 +42,17 @@ def _new_bucket(request, gateway):
     name = f"b{abs(hash(request.node.nodeid)) % 10**12:012d}"
     gateway.boto3().create_bucket(Bucket=name)
     return name
+
+
+@pytest.fixture
+def minio(tmp_path):
+    store = Minio(tmp_path / "minio").start()
+    yield store
+    store.kill()
+
+
+@pytest.fixture
+def azurite(tmp_path):
+    store = Azurite(tmp_path / "azurite").start()
+    yield store
+    store.kill()

@@ -6,27 +6,11 @@ import re
 import pytest
 
 from arca import Arca, arcactl, wait_until
-from azurite import Azurite
 from datasets import big_file, mixed_folder, tree
-from minio import Minio
 
 DISK = {"name": "disk", "driver": "disk", "path": "disk", "segment_size": "16MiB"}
 STORES = ["disk", "minio", "azure"]
 PARTS = 4  # of 6 MiB, for the big file of 20
-
-
-@pytest.fixture
-def minio(tmp_path):
-    store = Minio(tmp_path / "minio").start()
-    yield store
-    store.kill()
-
-
-@pytest.fixture
-def azurite(tmp_path):
-    store = Azurite(tmp_path / "azurite").start()
-    yield store
-    store.kill()
 
 
 @pytest.fixture

@@ -479,7 +479,7 @@ def test_changes_while_arcad_is_down(tmp_path, what):
         with open(extent.path, "r+b") as file:
             file.seek(extent.data + 300)
             file.write(victims.only("kept").read()[300:] if what == "other" else flipped(extent.read(), 300, 4))
-    gateway.start()
+    gateway.start(arguments=["--accept-lost", "local"] if what == "gone" else [])  # nothing at all is left on the disk
     reader = Reader(gateway, "victims")
     assert refused(reader.get("last"))
     assert refused(reader.get("kept")) if what == "gone" else reader.get("kept").body == victims.bodies["kept"]

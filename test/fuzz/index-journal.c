@@ -1,5 +1,5 @@
-/* Journal recovery on hostile bytes. The first byte chooses: the rest as a segment file as it is, or as mutations (each a
- * length of 2 bytes, little-endian, and its bytes) that are put into whole records, read back and applied, since no
+/* Journal recovery on hostile bytes. The first byte chooses: the rest as a segment file as it is, or as mutations (each
+ * a length of 2 bytes, little-endian, and its bytes) that are put into whole records, read back and applied, since no
  * mutation of a fuzzer survives the CRC. */
 #include <stddef.h>
 #include <stdint.h>
@@ -25,16 +25,15 @@ static void read_raw(struct span bytes)
         abort();
 }
 
-static void apply_payload(struct txn *txn, struct meta *meta, struct arena *arena, struct span payload)
+static void apply_payload(struct apply *apply, struct span payload)
 {
     Arca__Mutation *mutation;
-    struct apply apply = {.txn = txn, .meta = meta, .arena = arena};
-    arena_reset(arena);
-    if (record_unpack(&arca__mutation__descriptor, arena, payload, &mutation) != 0)
+    arena_reset(apply->arena);
+    if (record_unpack(&arca__mutation__descriptor, apply->arena, payload, &mutation) != 0)
         return;
-    txn->touched = false;
-    if (apply_mutation(&apply, mutation) == 0 && txn->touched)
-        meta->sequence++;
+    apply->txn->touched = false;
+    if (apply_mutation(apply, mutation) == 0 && apply->txn->touched)
+        apply->meta->sequence++;
 }
 
 static void read_back(struct span bytes, size_t count)
@@ -44,16 +43,18 @@ static void read_back(struct span bytes, size_t count)
     struct txn txn;
     struct meta meta;
     uint64_t torn;
-    struct arena *arena = arena_create(16 << 20);
-    if (arena == NULL || journal_reader_init(&reader, bytes) != 0 || view_write(fuzz_view(), &txn) != 0 ||
-        meta_get(&txn, &meta) != 0)
+    struct apply apply = {.txn = &txn, .meta = &meta, .arena = arena_create(16 << 20), .tally = tally_create()};
+    if (apply.arena == NULL || apply.tally == NULL || journal_reader_init(&reader, bytes) != 0 ||
+        view_write(fuzz_view(), &txn) != 0 || meta_get(&txn, &meta) != 0)
         abort();
     for (; journal_reader_next(&reader, &record) == 0; count--)
-        apply_payload(&txn, &meta, arena, record.payload);
+        apply_payload(&apply, record.payload);
     if (count != 0 || journal_reader_end(&reader, &torn) != 0 || torn != 0)
         abort();
+    tally_write(apply.tally, &txn);
     txn_abort(&txn);
-    arena_free(arena);
+    tally_free(apply.tally);
+    arena_free(apply.arena);
 }
 
 static void write_and_read(struct span input)

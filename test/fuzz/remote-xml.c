@@ -31,7 +31,7 @@ static int closed(void *arg, unsigned depth, struct span name, struct span text)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct seen seen = {0};
-    const struct remote_xml_reader reader = {.arg = &seen, .opened = opened, .closed = closed};
+    const struct xml_reader reader = {.arg = &seen, .opened = opened, .closed = closed};
     char code[16];
     int rc = remote_xml_parse(span_of(data, size), "ListBucketResult", &reader);
     if (rc == 0 && seen.depth != 0)

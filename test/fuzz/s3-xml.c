@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena *arena = arena_create(4 << 20);
     if (arena == NULL)
         return 0;
-    xml_in_setup();
+    xml_setup();
     (void)xml_in_parse(body, "CreateBucketConfiguration", &reader);
     if (delete_parse(body, arena, &keys) == 0) {
         for (size_t i = 0; i < keys.count; i++) {

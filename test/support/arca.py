@@ -29,6 +29,19 @@ def free_port():
         return sock.getsockname()[1]
 
 
+@contextlib.contextmanager
+def killed_at_the_end(kind, folder):
+    """A maker of sites below the folder, each with a gateway: kind(folder, ...). For fixtures."""
+    made = []
+
+    def make(*args, **options):
+        made.append(kind(folder, *args, **options))
+        return made[-1]
+    yield make
+    for one in made:
+        one.gateway.kill()
+
+
 def wait_until(condition, seconds=READY_SECONDS, what="condition"):
     """Polls until condition() is true; its last value is returned."""
     deadline = time.monotonic() + seconds
@@ -128,11 +141,11 @@ log: {{level: info, format: json, access: true}}
     def admin(self):
         return f"http://127.0.0.1:{self.admin_port}"
 
-    def start(self, wait=True, env=None):
+    def start(self, wait=True, env=None, arguments=()):
         assert self.process is None or self.process.poll() is not None, "runs already"
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([*self.wrapper, str(BUILD / "arcad"), "--config", str(self.config_path)],
-                                            stdout=log, stderr=log, stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([*self.wrapper, str(BUILD / "arcad"), "--config", str(self.config_path),
+                                             *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             env=dict(os.environ, **(env or {})))
         _started.append(self.process)
         if wait:
@@ -144,8 +157,9 @@ log: {{level: info, format: json, access: true}}
             if self.process.poll() is not None:
                 raise RuntimeError(f"arcad ended with {self.process.returncode}:\n{self.log_tail()}")
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                    return True
+                for port in (self.port, self.admin_port):  # which are opened one after the other
+                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return True
             except OSError:
                 return False
         wait_until(ready, what="arcad is ready")
@@ -179,19 +193,20 @@ log: {{level: info, format: json, access: true}}
         """The log's JSON lines of that event."""
         found = []
         for line in self.log_text().splitlines():
-            if line.startswith("{"):
+            if line.startswith("{") and f'"event":"{event}"' in line:
                 with contextlib.suppress(ValueError):
                     record = json.loads(line)
                     if record.get("event") == event:
                         found.append(record)
         return found
 
-    def metric(self, name):
-        """The sum of a metric's samples, whatever their labels."""
+    def metric(self, name, **labels):
+        """The sum of a metric's samples, those that have the labels."""
         import urllib.request
         with urllib.request.urlopen(f"{self.admin}/-/metrics") as answer:
             text = answer.read().decode()
-        return sum(float(m[1]) for m in re.finditer(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+-]+)$", text, re.M))
+        samples = re.finditer(rf"^{name}(\{{[^}}]*\}})? ([0-9.e+-]+)$", text, re.M)
+        return sum(float(m[2]) for m in samples if all(f'{key}="{value}"' in (m[1] or "") for key, value in labels.items()))
 
     # --- clients ---
 
@@ -244,8 +259,8 @@ log: {{level: info, format: json, access: true}}
         return self.run("env", "-u", "AWS_CA_BUNDLE", "rclone", "--config", config, *ca, *args, **kwargs)
 
 
-def arcactl(*args, check=True, **kwargs):
-    done = subprocess.run([str(BUILD / "arcactl"), *map(str, args)], text=True, errors="replace", capture_output=True,
+def arcactl(*args, check=True, wrapper=(), **kwargs):
+    done = subprocess.run([*wrapper, str(BUILD / "arcactl"), *map(str, args)], text=True, errors="replace", capture_output=True,
                           **kwargs)
     assert not check or done.returncode == 0, f"arcactl {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "index/index.h"
 #include "index/private.h"
 #include "on_fiber.h"
@@ -205,6 +206,24 @@ static inline void kit_bucket(struct kit *kit)
     kit->uploads = bucket->uploads_node;
 }
 
+/* On a fiber: the placement consists of these backends, all of them MEMBER. */
+static inline void kit_placement(struct kit *kit, const char *name, char *const *backends, size_t count)
+{
+    Arca__Mutation *mutation = kit_mutation(kit, ARCA__MUTATION__OP_SET_PLACEMENT);
+    Arca__Placement *row = KIT_NEW(kit, Arca__Placement, arca__placement);
+    mutation->set_placement = KIT_NEW(kit, Arca__SetPlacement, arca__set_placement);
+    mutation->set_placement->placement = row;
+    row->name = (char *)name;
+    row->write_quorum = 1;
+    row->n_members = count;
+    row->members = arena_alloc(kit->arena, count * sizeof(*row->members));
+    for (size_t i = 0; i < count; i++) {
+        row->members[i] = KIT_NEW(kit, Arca__Member, arca__member);
+        row->members[i]->backend = backends[i];
+    }
+    assert_int_equal(index_apply(kit->index, mutation), 0);
+}
+
 /* All rows of all tables. */
 static inline void kit_dump(struct index *index, struct buf *out)
 {
@@ -267,5 +286,22 @@ static inline void kit_scenario(void (*fn)(void *arg))
     buf_free(&before);
     buf_free(&after);
 }
+
+/* A program that runs the scenarios of `list` (a macro that calls its argument with each name) as tests, and others after
+ * them. */
+#define KIT_MAIN(list, ...)                                                                                           \
+    list(KIT_TEST_) int main(void)                                                                                    \
+    {                                                                                                                 \
+        log_setup(LOG_ERROR, LOG_TEXT);                                                                               \
+        const struct CMUnitTest tests[] = {list(KIT_ENTRY_) __VA_ARGS__};                                             \
+        return cmocka_run_group_tests(tests, NULL, NULL);                                                             \
+    }
+#define KIT_TEST_(name)                                                                                               \
+    static void test_##name(void **state)                                                                             \
+    {                                                                                                                 \
+        (void)state;                                                                                                  \
+        kit_scenario(name);                                                                                           \
+    }
+#define KIT_ENTRY_(name) cmocka_unit_test(test_##name),
 
 #endif

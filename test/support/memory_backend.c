@@ -79,7 +79,9 @@ static int get(struct backend *backend, const struct blob_name *name, const stru
     const struct stored *stored = find(backend, name);
     if (stored == NULL)
         return ERR_NOT_FOUND;
-    if (locator->length != 0 || offset > stored->size || length > stored->size - offset)
+    if (locator->length != 0)
+        return ERR_NOT_FOUND;
+    if (offset > stored->size || length > stored->size - offset)
         return ERR_CORRUPT;
     memcpy(dst, stored->data + offset, length);
     return 0;

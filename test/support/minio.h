@@ -4,18 +4,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
-#include "s3_bucket.h"
-#include "server.h"
-
-#define MINIO_KEY "access_key_id: minioadmin\nsecret_access_key: minioadmin\n"
-
-struct minio {
-    struct server server;
-    char *folder;
-    char *key_file;
-    char *endpoint;
-    struct backend_settings settings;
-};
+#include "s3_store.h"
 
 /* The program; the caller frees it. NULL: not installed. */
 static inline char *minio_program(void)
@@ -47,12 +36,11 @@ static inline unsigned minio_free_port(void)
 }
 
 /* False when it does not start. */
-static inline bool minio_start(struct minio *minio)
+static inline bool minio_start(struct s3_store *minio)
 {
     char address[32], *data, *program = minio_program();
-    *minio = (struct minio){.folder = folder_make()};
-    if (program == NULL || asprintf(&data, "%s/data", minio->folder) < 0 ||
-        asprintf(&minio->key_file, "%s/credentials", minio->folder) < 0)
+    *minio = (struct s3_store){.folder = folder_make()};
+    if (program == NULL || asprintf(&data, "%s/data", minio->folder) < 0)
         abort();
     snprintf(address, sizeof(address), "127.0.0.1:%u", minio_free_port());
     /* It tells its address on standard error. */
@@ -61,28 +49,7 @@ static inline bool minio_start(struct minio *minio)
     bool started = server_start(argv, browser, &minio->server);
     free(data);
     free(program);
-    if (!started)
-        return false;
-    if (asprintf(&minio->endpoint, "http://%s", address) < 0)
-        abort();
-    file_write_private(minio->key_file, MINIO_KEY);
-    minio->settings = (struct backend_settings){
-        .name = "contract",
-        .driver = "s3",
-        .endpoint = minio->endpoint,
-        .bucket = "blobs",
-        .credentials_from = BACKEND_CREDENTIALS_FILE,
-        .credentials = minio->key_file,
-    };
-    return s3_bucket_make(&minio->settings);
-}
-
-static inline void minio_stop(struct minio *minio)
-{
-    server_stop(&minio->server);
-    free(minio->endpoint);
-    free(minio->key_file);
-    folder_remove(minio->folder);
+    return started && s3_store_settle(minio, "minioadmin", "minioadmin");
 }
 
 #endif

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import struct
 from dataclasses import dataclass
 
@@ -131,6 +132,17 @@ class Stored:
             for number, extent in enumerate(blob.extents):
                 plain += arca_decrypt.open_extent(extent.read(), bucket_key, blob.id, number)
         return plain
+
+
+def damage_segment(path, rng):
+    """A bit of each extent that stands in the segment file, in its header, data or tags."""
+    with open(path, "r+b", buffering=0) as file:
+        data = file.read()
+        for record in re.finditer(rb"\xa7REC", data):
+            length = int.from_bytes(data[record.start() + 8:record.start() + 16], "little")
+            if 0 < length <= len(data) - record.start() - RECORD_HEADER:
+                at = record.start() + RECORD_HEADER + rng.randrange(length)
+                os.pwrite(file.fileno(), bytes([data[at] ^ 0x40]), at)
 
 
 @contextlib.contextmanager

@@ -6,10 +6,13 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "arcactl.h"
+#include "base/byteorder.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "base/text.h"
 #include "deep.h"
+#include "store/ship/name.h"
+#include "store/ship/rebuild.h"
 #include "store/store.h"
 
 /* One replica of one extent, as the index has it. */
@@ -33,6 +36,8 @@ struct check {
     size_t lease_count;
     uint64_t findings;
     uint64_t interrupted, interrupted_bytes;
+    char *rebuilt; /* leases of the index that this one was made from; NULL: it was not */
+    uint64_t newer, newer_bytes;
     uint64_t repairs; /* extents that arcad is about to repair */
     uint64_t bytes;
     int rc;
@@ -47,13 +52,11 @@ static void report(const char *line, void *arg)
 static void found(struct check *check, const char *what, const struct blob_name *name, unsigned backend,
                   const char *why)
 {
-    const uint8_t *number = name->bytes + BLOB_ID_SIZE;
     char hex[2 * BLOB_ID_SIZE + 1];
 
     check->findings++;
     text_hex(span_of(name->bytes, BLOB_ID_SIZE), hex);
-    printf("%s: blob %s extent %u on backend %s%s%s\n", what, hex,
-           (unsigned)number[0] << 24 | (unsigned)number[1] << 16 | (unsigned)number[2] << 8 | number[3],
+    printf("%s: blob %s extent %u on backend %s%s%s\n", what, hex, be32_get(name->bytes + BLOB_ID_SIZE),
            check->config->backends[backend].name, why[0] != '\0' ? ": " : "", why);
 }
 
@@ -145,10 +148,20 @@ static bool is_interrupted(const struct check *check, const struct blob_name *na
 {
     for (size_t i = 0; i < check->lease_count; i++) {
         const ProtobufCBinaryData *id = &check->leases[i]->id;
-        if (check->leases[i]->closed_ms == 0 && id->len > 0 && span_starts(span_of(name->bytes, sizeof(name->bytes)), span_of(id->data, id->len)))
+        if (check->leases[i]->closed_ms == 0 && id->len > 0 &&
+            span_starts(span_of(name->bytes, sizeof(name->bytes)), span_of(id->data, id->len)))
             return true;
     }
     return false;
+}
+
+/* What this index was made from may have gone on after the last copy of it. */
+static bool is_newer(const struct check *check, const struct blob_name *name)
+{
+    char hex[17];
+
+    text_hex(span_of(name->bytes, 8), hex);
+    return check->rebuilt != NULL && strstr(check->rebuilt, hex) != NULL;
 }
 
 static void compare_entry(struct check *check, unsigned backend, const struct blob_entry *entry)
@@ -159,6 +172,13 @@ static void compare_entry(struct check *check, unsigned backend, const struct bl
     char why[96];
 
     check->bytes += entry->size;
+    if (name_is_piece(&entry->name)) /* of a copy of the index */
+        return;
+    if (expected == NULL && is_newer(check, &entry->name)) {
+        check->newer++;
+        check->newer_bytes += entry->size;
+        return;
+    }
     if (expected == NULL && is_interrupted(check, &entry->name)) {
         check->interrupted++;
         check->interrupted_bytes += entry->size;
@@ -280,12 +300,30 @@ static void summarize(const struct check *check)
                " bytes) are left of interrupted writes; arcad removes them after its next "
                "start\n",
                check->interrupted, check->interrupted_bytes);
+    if (check->newer > 0)
+        printf("%" PRIu64 " extents (%" PRIu64 " bytes) are newer than what the index was rebuilt from, and stay\n",
+               check->newer, check->newer_bytes);
     if (check->repairs > 0)
         printf("%" PRIu64 " extents lack replicas or have suspect ones; arcad repairs them when it runs\n",
                check->repairs);
     printf("%zu extents in the index, %" PRIu64 " bytes on %zu backends%s: %" PRIu64 " findings\n", check->count,
            check->bytes, check->config->backend_count, check->deep != NULL ? ", all read and verified" : "",
            check->findings);
+}
+
+static int read_rebuilt(struct check *check)
+{
+    char path[4096];
+    struct stat st;
+    int n = snprintf(path, sizeof(path), "%s/" REBUILT_FILE, check->config->index_path);
+    FILE *file = n > 0 && (size_t)n < sizeof(path) ? fopen(path, "r") : NULL;
+
+    if (file == NULL)
+        return 0;
+    if (fstat(fileno(file), &st) == 0 && (check->rebuilt = calloc(1, (size_t)st.st_size + 1)) != NULL)
+        check->rebuilt[fread(check->rebuilt, 1, (size_t)st.st_size, file)] = '\0';
+    fclose(file);
+    return check->rebuilt != NULL ? 0 : ERR_NOMEM;
 }
 
 static int compare_stores(struct check *check, const struct request *request)
@@ -330,9 +368,12 @@ int check_command(const struct request *request)
     if (stat(config->index_path, &st) != 0) {
         trouble("the index %s is not there", config->index_path);
     } else {
-        int rc = index_check(config->index_path, report, NULL, &check.findings);
+        int rc = read_rebuilt(&check);
+        if (rc == 0)
+            rc = index_check(config->index_path, report, NULL, &check.findings);
         status = rc != 0 ? open_failed("the index", config->index_path, rc) : compare_stores(&check, request);
     }
+    free(check.rebuilt);
     config_free(config);
     return status;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "arcactl.h"
+#include "base/byteorder.h"
 #include "base/err.h"
 
 #define KEYS_KEPT 64
@@ -13,31 +14,12 @@ struct deep {
     struct arena *arena;
     uint8_t *extent; /* as it is stored */
     uint64_t extent_allocated;
+    uint8_t scratch[EXTENT_SCRATCH];
     struct {
         uint64_t id;
         struct bucket_key *key;
     } keys[KEYS_KEPT]; /* by id modulo KEYS_KEPT */
 };
-
-static struct keyring *open_keyring(const struct config *config)
-{
-    enum keyring_unlock how =
-        config->keyring_unlock == CONFIG_UNLOCK_PASSPHRASE_FILE ? KEYRING_PASSPHRASE : KEYRING_KEY_FILE;
-    uint8_t secret[CONFIG_SECRET_MAX];
-    struct keyring *keyring = NULL;
-    size_t length;
-    char why[512];
-
-    if (config_keyring_secret(config, secret, &length, why, sizeof(why)) != 0) {
-        trouble("%s", why);
-    } else {
-        int rc = keyring_open(config->keyring_file, how, span_of(secret, length), &keyring);
-        if (rc != 0)
-            trouble("the keyring %s does not open: %s", config->keyring_file, err_text(rc));
-    }
-    explicit_bzero(secret, sizeof(secret));
-    return keyring;
-}
 
 struct deep *deep_open(const struct config *config, struct index *index)
 {
@@ -49,7 +31,7 @@ struct deep *deep_open(const struct config *config, struct index *index)
     }
     deep->index = index;
     deep->arena = arena_create(16U << 20);
-    deep->keyring = open_keyring(config);
+    deep->keyring = config_keyring(config);
     if (deep->arena != NULL && deep->keyring != NULL)
         return deep;
     deep_close(deep);
@@ -102,23 +84,10 @@ static int read_extent(struct deep *deep, struct backend *backend, const struct 
     return backend->ops->get(backend, name, locator, 0, size, deep->extent);
 }
 
-static int open_segments(struct deep *deep, struct extent_opener *opener, enum envelope_suite suite, uint64_t size)
+static int open_extent(struct deep *deep, const struct blob_name *name, const struct data_key *key, uint64_t size,
+                       const char **why)
 {
-    for (uint64_t i = 0; i < opener->segments; i++) {
-        uint64_t start = envelope_segment_offset(suite, i);
-        uint64_t end = i + 1 < opener->segments ? envelope_segment_offset(suite, i + 1) : size;
-        int rc = extent_open_segment(opener, i, deep->extent + start, (size_t)(end - start));
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
-}
-
-static int open_extent(struct deep *deep, const struct blob_name *name, const Arca__Blob *blob,
-                       const struct data_key *key, uint64_t size, const char **why)
-{
-    const uint8_t *n = name->bytes + BLOB_ID_SIZE;
-    uint32_t number = (uint32_t)n[0] << 24 | (uint32_t)n[1] << 16 | (uint32_t)n[2] << 8 | n[3];
+    uint32_t number = be32_get(name->bytes + BLOB_ID_SIZE);
     struct extent_opener opener;
     int rc = extent_open_begin(&opener, key, number, size);
 
@@ -128,7 +97,7 @@ static int open_extent(struct deep *deep, const struct blob_name *name, const Ar
     rc = extent_check_header(&opener, span_of(deep->extent, ENVELOPE_HEADER_SIZE));
     if (rc == 0) {
         *why = "its tags do not verify";
-        rc = open_segments(deep, &opener, (enum envelope_suite)blob->suite, size);
+        rc = extent_verify(&opener, span_of(deep->extent, size), 0, opener.segments, deep->scratch);
     }
     extent_open_end(&opener);
     return rc;
@@ -164,7 +133,7 @@ int deep_verify(struct deep *deep, struct backend *backend, const struct blob_na
                            span_of(blob->wrapped_key.data, blob->wrapped_key.len), &key);
     }
     if (rc == 0)
-        rc = open_extent(deep, name, blob, key, size, why);
+        rc = open_extent(deep, name, key, size, why);
     data_key_free(key);
     return is_damage(rc) ? ERR_CORRUPT : rc;
 }

@@ -103,3 +103,23 @@ int keyring_show_command(const struct request *request)
 {
     return with_keyring(request, NULL);
 }
+
+struct keyring *config_keyring(const struct config *config)
+{
+    enum keyring_unlock how =
+        config->keyring_unlock == CONFIG_UNLOCK_PASSPHRASE_FILE ? KEYRING_PASSPHRASE : KEYRING_KEY_FILE;
+    uint8_t secret[CONFIG_SECRET_MAX];
+    struct keyring *keyring = NULL;
+    size_t length;
+    char why[512];
+
+    if (config_keyring_secret(config, secret, &length, why, sizeof(why)) != 0) {
+        trouble("%s", why);
+    } else {
+        int rc = keyring_open(config->keyring_file, how, span_of(secret, length), &keyring);
+        if (rc != 0)
+            trouble("the keyring %s does not open: %s", config->keyring_file, err_text(rc));
+    }
+    explicit_bzero(secret, sizeof(secret));
+    return keyring;
+}

@@ -14,6 +14,10 @@ enum {
     TAKES_SECRET = 8,
     TAKES_DEEP = 16,
     TAKES_JSON = 32,
+    TAKES_NAME = 64, /* an argument, which may be of several words */
+    TAKES_WATCH = 128,
+    TAKES_BACKENDS = 256,
+    TAKES_FROM = 512,
 };
 
 /* The one list of commands. */
@@ -30,8 +34,19 @@ static const struct command {
     {"keyring show", TAKES_FILE | TAKES_SECRET, keyring_show_command, "Shows id and generation of a keyring, no keys."},
     {"check", TAKES_CONFIG | TAKES_DEEP, check_command,
      "Compares journal, index and backends: what is missing, orphaned or damaged. arcad must not run."},
+    {"rebuild", TAKES_CONFIG | TAKES_FROM, rebuild_command,
+     "Makes a lost index anew from what a backend holds of it. arcad must not run."},
     {"journal dump", TAKES_CONFIG | TAKES_INDEX | TAKES_JSON, journal_dump_command,
      "Shows the journal's records, oldest first. arcad may run."},
+    {"jobs pause", TAKES_NAME | TAKES_CONFIG, jobs_pause_command,
+     "Pauses a job, over restarts: scrub, or 'placement NAME'."},
+    {"jobs resume", TAKES_NAME | TAKES_CONFIG, jobs_resume_command, "Lets a paused job go on."},
+    {"jobs", TAKES_CONFIG | TAKES_WATCH | TAKES_JSON, jobs_command,
+     "Shows garbage, repair, scrub and changes of placements as they are, and how far they are. arcad must run."},
+    {"placement show", TAKES_CONFIG | TAKES_JSON, placement_show_command,
+     "Shows the backends of each placement, their roles and states, and what they hold. arcad must run."},
+    {"placement set", TAKES_NAME | TAKES_CONFIG | TAKES_BACKENDS | TAKES_WATCH, placement_set_command,
+     "Makes a placement consist of these backends, while clients work. arcad must run."},
     {"config check", TAKES_FILE, config_check_command, "Checks an arca.yaml and the files that it names."},
     {"version", 0, version_command, "Shows the version."},
 };
@@ -45,7 +60,12 @@ enum {
     KEY_KEY_FILE = 'k',
     KEY_PASSPHRASE_FILE = 'p',
     KEY_DEEP = 'd',
-    KEY_JSON = 'j'
+    KEY_JSON = 'j',
+    KEY_WATCH = 'w',
+    KEY_BACKENDS = 'b',
+    KEY_WRITE_QUORUM = 'q',
+    KEY_FROM = 'f',
+    KEY_FORCE = 'F',
 };
 
 static const struct {
@@ -58,6 +78,12 @@ static const struct {
     {TAKES_SECRET,
      {"passphrase-file", KEY_PASSPHRASE_FILE, "FILE", 0, "unlocks the keyring: a file with a passphrase", 0}},
     {TAKES_DEEP, {"deep", KEY_DEEP, NULL, 0, "also reads all data and verifies it with the keyring", 0}},
+    {TAKES_BACKENDS, {"backends", KEY_BACKENDS, "A,B,...", 0, "in the order in which reads are to prefer them", 0}},
+    {TAKES_BACKENDS,
+     {"write-quorum", KEY_WRITE_QUORUM, "N", 0, "how many of them must have a write (if not given: as before)", 0}},
+    {TAKES_FROM, {"from", KEY_FROM, "BACKEND", 0, "the backend to make it from", 0}},
+    {TAKES_FROM, {"force", KEY_FORCE, NULL, 0, "also when something is missing, or newer elsewhere", 0}},
+    {TAKES_WATCH, {"watch", KEY_WATCH, NULL, 0, "shows it again and again, until it is done", 0}},
     {TAKES_JSON, {"json", KEY_JSON, NULL, 0, "one JSON object a line", 0}},
 };
 #define OPTION_COUNT (sizeof(options) / sizeof(*options))
@@ -80,6 +106,35 @@ static void check_complete(const struct parse *parse, struct argp_state *state)
         argp_error(state, "give --config");
     if ((takes & TAKES_SECRET) && (r->key_file == NULL) == (r->passphrase_file == NULL))
         argp_error(state, "give --key-file or --passphrase-file");
+    if ((takes & TAKES_NAME) && r->name[0] == '\0')
+        argp_error(state, "give a name");
+    if ((takes & TAKES_BACKENDS) && r->backends == NULL)
+        argp_error(state, "give --backends");
+    if ((takes & TAKES_FROM) && r->from == NULL)
+        argp_error(state, "give --from");
+}
+
+static void take_argument(struct parse *parse, char *arg, struct argp_state *state)
+{
+    struct request *r = &parse->request;
+    unsigned takes = parse->command->takes;
+    size_t length = strlen(r->name);
+
+    if ((takes & TAKES_NAME) && strlen(arg) + 2 <= sizeof(r->name) - length)
+        snprintf(r->name + length, sizeof(r->name) - length, "%s%s", length > 0 ? " " : "", arg);
+    else if ((takes & TAKES_FILE) && r->file == NULL)
+        r->file = arg;
+    else
+        argp_error(state, "'%s' is one argument too many", arg);
+}
+
+static void take_quorum(struct request *r, const char *arg, struct argp_state *state)
+{
+    uint64_t number;
+
+    if (span_to_u64(span_str(arg), &number) != 0 || number < 1 || number > 16)
+        argp_error(state, "--write-quorum is a number from 1 to that of the backends");
+    r->write_quorum = (unsigned)number;
 }
 
 static error_t take_option(int key, char *arg, struct argp_state *state)
@@ -103,13 +158,26 @@ static error_t take_option(int key, char *arg, struct argp_state *state)
     case KEY_DEEP:
         r->deep = true;
         return 0;
+    case KEY_FROM:
+        r->from = arg;
+        return 0;
+    case KEY_FORCE:
+        r->force = true;
+        return 0;
     case KEY_JSON:
         r->json = true;
         return 0;
+    case KEY_WATCH:
+        r->watch = true;
+        return 0;
+    case KEY_BACKENDS:
+        r->backends = arg;
+        return 0;
+    case KEY_WRITE_QUORUM:
+        take_quorum(r, arg, state);
+        return 0;
     case ARGP_KEY_ARG:
-        if (!(parse->command->takes & TAKES_FILE) || r->file != NULL)
-            argp_error(state, "'%s' is one argument too many", arg);
-        r->file = arg;
+        take_argument(parse, arg, state);
         return 0;
     case ARGP_KEY_END:
         check_complete(parse, state);
@@ -130,7 +198,9 @@ static void parse_options(struct parse *parse, int argc, char **argv)
     }
     const struct argp argp = {.options = taken,
                               .parser = take_option,
-                              .args_doc = parse->command->takes & TAKES_FILE ? "FILE" : NULL,
+                              .args_doc = parse->command->takes & TAKES_FILE   ? "FILE"
+                                          : parse->command->takes & TAKES_NAME ? "NAME"
+                                                                               : NULL,
                               .doc = parse->command->does};
     argp_err_exit_status = EXIT_TROUBLE;
     argp_parse(&argp, argc, argv, 0, NULL, parse);

@@ -1,5 +1,5 @@
-/* Listing of a tree as S3 defines it: prefix, delimiter, common prefixes, start-after. Skips what is below a common prefix
- * with one seek, so that it costs as much as what it returns. */
+/* Listing of a tree as S3 defines it: prefix, delimiter, common prefixes, start-after. Skips what is below a common
+ * prefix with one seek, so that it costs as much as what it returns. */
 #ifndef ARCA_INDEX_LMDB_LIST_H
 #define ARCA_INDEX_LMDB_LIST_H
 

@@ -13,8 +13,7 @@ struct record_key key_numbered(const uint8_t id[16], uint32_t number)
 {
     struct record_key key = {.len = 20};
     memcpy(key.bytes, id, 16);
-    number = htobe32(number);
-    memcpy(key.bytes + 16, &number, 4);
+    be32_put(key.bytes + 16, number);
     return key;
 }
 

@@ -2,35 +2,13 @@
 #ifndef ARCA_INDEX_LMDB_RECORDS_H
 #define ARCA_INDEX_LMDB_RECORDS_H
 
-#include <endian.h>
 #include <stdint.h>
 #include <string.h>
 #include "base/arena.h"
+#include "base/byteorder.h"
+#include "index/ids.h"
 #include "index/lmdb/view.h"
 #include "records.pb-c.h"
-
-#define BLOB_ID_SIZE  16
-#define LEASE_ID_SIZE 8
-
-static inline void be64_put(uint8_t *p, uint64_t value)
-{
-    value = htobe64(value);
-    memcpy(p, &value, sizeof(value));
-}
-
-static inline uint64_t be64_get(const uint8_t *p)
-{
-    uint64_t value;
-    memcpy(&value, p, sizeof(value));
-    return be64toh(value);
-}
-
-static inline uint32_t be32_get(const uint8_t *p)
-{
-    uint32_t value;
-    memcpy(&value, p, sizeof(value));
-    return be32toh(value);
-}
 
 static inline struct span record_bytes(ProtobufCBinaryData data)
 {
@@ -58,8 +36,8 @@ int record_get(struct txn *txn, enum table table, struct span key, const Protobu
                struct arena *arena, void *out);
 int record_put(struct txn *txn, enum table table, struct span key, const void *message);
 
-/* What a listing shows of an object, or an upload: of its headers only the storage class, and no body ids. Faster than a
- * whole unpack, and small whatever a client has put into the headers. */
+/* What a listing shows of an object, or an upload: of its headers only the storage class, and no body ids. Faster than
+ * a whole unpack, and small whatever a client has put into the headers. */
 int record_unpack_listed(struct arena *arena, struct span bytes, Arca__Object **out);
 int record_unpack_listed_upload(struct arena *arena, struct span bytes, Arca__Upload **out);
 

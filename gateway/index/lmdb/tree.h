@@ -1,10 +1,11 @@
-/* Keys of up to 1,024 bytes in LMDB, whose own keys end at 511, in byte order. A row's key is a node's id and a fragment:
+/* Keys of up to 1,024 bytes in LMDB, whose own keys end at 511, in byte order. A row's key is a node's id and a
+ * fragment:
  *
  *     node (8, BE) | rest of the key | 00 | suffix            a leaf
- *     node (8, BE) | TREE_FRAGMENT bytes of the key | 01      a longer key's beginning; the value is the child's node id
+ *     node (8, BE) | TREE_FRAGMENT bytes of the key | 01      a longer key's beginning; the value is the child's node
  *
- * Keys hold no NUL, so that 00 ends the shorter key before all its continuations. The suffix tells rows of one key apart:
- * the inverted version (8 bytes, newest first) in the objects' table, the upload id (16) in the uploads'. */
+ * Keys hold no NUL, so that 00 ends the shorter key before all its continuations. The suffix tells rows of one key
+ * apart: the inverted version (8 bytes, newest first) in the objects' table, the upload id (16) in the uploads'. */
 #ifndef ARCA_INDEX_LMDB_TREE_H
 #define ARCA_INDEX_LMDB_TREE_H
 
@@ -17,8 +18,7 @@
 #define TREE_FRAGMENT   (TREE_ROW_MAX - 8 - 1 - TREE_SUFFIX_MAX)
 #define TREE_DEPTH_MAX  (TREE_KEY_MAX / TREE_FRAGMENT + 1)
 
-#define VERSION_SIZE   8
-#define UPLOAD_ID_SIZE 16
+#define VERSION_SIZE 8
 
 /* 0, ERR_KEY_TOO_LONG, or ERR_INVALID (empty or with a NUL). */
 int tree_key_valid(struct span key);

@@ -1,5 +1,5 @@
-/* The view: one LMDB environment with the index's tables. It is never synced while the daemon runs; what makes it safe is
- * the journal. Here are its transactions and nothing of what the rows mean. */
+/* The view: one LMDB environment with the index's tables. It is never synced while the daemon runs; what makes it safe
+ * is the journal. Here are its transactions and nothing of what the rows mean. */
 #ifndef ARCA_INDEX_LMDB_VIEW_H
 #define ARCA_INDEX_LMDB_VIEW_H
 
@@ -8,7 +8,7 @@
 #include <stdint.h>
 #include "base/span.h"
 
-#define VIEW_FORMAT 1
+#define VIEW_FORMAT 2
 
 /* The names are stored: a table can be added, never renamed. Keys are described in ../README.md. */
 #define TABLES(X)                                                                                                     \
@@ -27,7 +27,10 @@
     X(GARBAGE, "garbage")                                                                                             \
     X(LEASES, "leases")                                                                                               \
     X(REPAIRS, "repairs")                                                                                             \
-    X(REPAIR_TIMES, "repair_times")
+    X(REPAIR_TIMES, "repair_times")                                                                                   \
+    X(PLACEMENTS, "placements")                                                                                       \
+    X(HOLDINGS, "holdings")                                                                                           \
+    X(JOBS, "jobs")
 
 enum table {
 #define X(id, name) TABLE_##id,
@@ -50,7 +53,8 @@ struct txn {
     bool touched;           /* wrote a row; cleared by who cares */
 };
 
-/* `path` is a folder that exists. If `map_size` cannot be mapped, less is. ERR_CORRUPT, ERR_IO, ERR_NOSPC, ERR_NOMEM. */
+/* `path` is a folder that exists. If `map_size` cannot be mapped, less is. ERR_CORRUPT, ERR_IO, ERR_NOSPC,
+ * ERR_NOMEM. */
 int view_open(const char *path, uint64_t map_size, struct view **out);
 /* After the last transaction. NULL is fine. */
 void view_close(struct view *view);

@@ -1,5 +1,6 @@
 #include "unit.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/err.h"
@@ -362,6 +363,38 @@ static void call_from_many(void *arg)
         spawn(call_often, arg);
 }
 
+static atomic_int ticks;
+
+static bool tick(void *arg)
+{
+    (void)arg;
+    return ++ticks % 3 != 0;
+}
+
+static void call_and_wait_for_ticks(void *arg)
+{
+    struct calls *calls = arg;
+    struct sum sum = {0, 1};
+    for (int round = 1; round <= 2; round++) {
+        worker_call(calls->pool, add, &sum);
+        while (ticks < 3 * round)
+            (void)fiber_wait(loop_now_ms() + 1);
+        (void)fiber_wait(loop_now_ms() + 20); /* of a tick that should not come there would be ten */
+        assert_int_equal(ticks, 3 * round);
+    }
+}
+
+/* After a call, and again until it says that it is done; with the next call it begins anew. */
+static void workers_tick(void **state)
+{
+    (void)state;
+    struct calls calls = {0};
+    assert_int_equal(worker_pool_create("ticks", 2, &calls.pool), 0);
+    worker_pool_tick(calls.pool, 2, tick, NULL);
+    on_fiber(call_and_wait_for_ticks, &calls);
+    worker_pool_free(calls.pool);
+}
+
 static void workers_answer_their_callers(void **state)
 {
     (void)state;
@@ -493,6 +526,7 @@ int main(void)
         cmocka_unit_test_setup(completions_come_from_any_thread, clear),
         cmocka_unit_test_setup(a_completion_is_not_canceled, clear),
         cmocka_unit_test_setup(workers_answer_their_callers, clear),
+        cmocka_unit_test_setup(workers_tick, clear),
         cmocka_unit_test_setup(quiet_comes_when_no_fiber_is_ready, clear),
         cmocka_unit_test_setup(posts_arrive_in_order, clear),
         cmocka_unit_test_setup(no_post_is_lost, clear),

@@ -98,6 +98,7 @@ static void defaults_are_filled_in(void **state)
     assert_int_equal(c->listeners[0].port, 9000);
     assert_null(c->listeners[0].certificate);
     assert_null(c->admin_address);
+    assert_path(c->control_socket, "index/control.sock");
     assert_string_equal(c->region, "us-east-1");
     assert_int_equal(c->domain_count, 0);
     assert_path(c->credentials_file, "credentials.yaml");
@@ -119,9 +120,11 @@ static void defaults_are_filled_in(void **state)
     assert_int_equal(c->limits.drain_timeout_ms, 30000);
     assert_true(c->limits.extent_size == 8ULL << 20);
     assert_string_equal(c->suite, "aes-256-gcm");
-    assert_int_equal(c->garbage_grace_ms, 900000);
+    assert_int_equal(c->garbage.grace_ms, 900000);
+    assert_int_equal(c->garbage.operations, 10000);
     assert_int_equal(c->repair.rate, 50 << 20);
-    assert_int_equal(c->repair.operations, 100);
+    assert_int_equal(c->repair.operations, 500);
+    assert_null(c->journal.placement);
     assert_int_equal(c->log.level, LOG_INFO);
     assert_int_equal(c->log.format, LOG_TEXT);
     assert_true(c->log.access);
@@ -171,6 +174,7 @@ static void every_key_is_taken(void **state)
         "  - {address: 127.0.0.1, port: 9000}\n"
         "  - {address: '::1', port: 9443, tls: {certificate: cert.pem, key: key.pem}}\n"
         "admin: {address: 127.0.0.1, port: 9001}\n"
+        "control: {socket: run/arca.sock}\n"
         "region: eu-central-1\n"
         "domains: [s3.clinic.example, s3.local]\n"
         "credentials: credentials.yaml\n"
@@ -187,8 +191,10 @@ static void every_key_is_taken(void **state)
         "limits: {body_memory: 1GiB, connections: 10, head_timeout: 1500ms, body_timeout: 2m, idle_timeout: 1h,\n"
         "         drain_timeout: 5s, extent_size: 1088KiB}\n"
         "encryption: {suite: aegis-256}\n"
-        "garbage: {grace: 1h}\n"
+        "garbage: {grace: 1h, operations: 5}\n"
         "repair: {rate: 2MiB, operations: 7}\n"
+        "journal: {placement: both, mode: sync, interval: 5s}\n"
+        "scrub: {rate: 0, operations: 3, interval: 7d, verify: header}\n"
         "log: {level: debug, format: json, access: false}\n";
     struct config *c;
     char why[512];
@@ -203,6 +209,7 @@ static void every_key_is_taken(void **state)
     assert_path(c->listeners[1].key, "key.pem");
     assert_string_equal(c->admin_address, "127.0.0.1");
     assert_int_equal(c->admin_port, 9001);
+    assert_path(c->control_socket, "run/arca.sock");
     assert_string_equal(c->region, "eu-central-1");
     assert_string_equal(c->domains[1], "s3.local");
     assert_int_equal(c->keyring_unlock, CONFIG_UNLOCK_PASSPHRASE_FILE);
@@ -226,9 +233,17 @@ static void every_key_is_taken(void **state)
     assert_int_equal(c->limits.drain_timeout_ms, 5000);
     assert_true(c->limits.extent_size == 1088ULL << 10);
     assert_string_equal(c->suite, "aegis-256");
-    assert_int_equal(c->garbage_grace_ms, 3600000);
+    assert_int_equal(c->garbage.grace_ms, 3600000);
+    assert_int_equal(c->garbage.operations, 5);
     assert_int_equal(c->repair.rate, 2 << 20);
     assert_int_equal(c->repair.operations, 7);
+    assert_string_equal(c->journal.placement->name, "both");
+    assert_true(c->journal.sync);
+    assert_int_equal(c->journal.interval_ms, 5000);
+    assert_int_equal(c->scrub.rate, 0);
+    assert_int_equal(c->scrub.operations, 3);
+    assert_int_equal(c->scrub.interval_ms, 7 * 24 * 3600000);
+    assert_true(c->scrub.headers_only);
     assert_int_equal(c->log.level, LOG_DEBUG);
     assert_int_equal(c->log.format, LOG_JSON);
     assert_false(c->log.access);
@@ -322,6 +337,12 @@ static const struct wrong {
     {"default_placement: default\n", "default_placement: default\nlimits:\n  head_timeout: 9999999999999999h\n",
      "17: limits.head_timeout:", "must be a duration such as"},
     {"default_placement: default\n", "default_placement: default\nloops: 65\n", "16: loops:", "must be from 0"},
+    {"default_placement: default\n", "default_placement: default\nscrub: {rate: 1B}\n",
+     "16: scrub.rate:", "must be from 1024 KiB to 1073741824 KiB, not '1B'"},
+    {"default_placement: default\n", "default_placement: default\nscrub: {rate: 2048GiB}\n",
+     "16: scrub.rate:", "must be from 1024 KiB to 1073741824 KiB, not '2048GiB'"},
+    {"default_placement: default\n", "default_placement: default\nscrub: {rate: 1}\n",
+     "16: scrub.rate:", "must be a size such as"},
     {"default_placement: default\n", "default_placement: default\nregion: EU\n", "16: region:", "may have"},
     {"default_placement: default\n", "default_placement: default\ndomains: [S3.x]\n", "16: domains[0]:", "lower-case"},
     {"default_placement: default\n", "default_placement: default\nencryption: {suite: aes-256-gmc}\n",

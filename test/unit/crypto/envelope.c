@@ -68,13 +68,30 @@ static bool holds_plain(const uint8_t *segment, uint64_t from, size_t length)
     return true;
 }
 
-/* Opens as a reader does, header first. What does not open must be zeroes afterwards. */
+/* All segments, in two turns: the stored bytes stay as they are. */
+static int verify_stored(struct extent_opener *opener, struct stored stored, const uint8_t *copy)
+{
+    uint8_t *scratch = malloc(EXTENT_SCRATCH);
+    int rc;
+
+    assert_non_null(scratch);
+    rc = extent_verify(opener, span_of(copy, stored.size), 0, 1, scratch);
+    if (rc == 0)
+        rc = extent_verify(opener, span_of(copy, stored.size), 1, UINT64_MAX, scratch);
+    assert_memory_equal(copy, stored.bytes, stored.size);
+    for (size_t i = 0; i < EXTENT_SCRATCH; i++)
+        assert_int_equal(scratch[i], 0);
+    free(scratch);
+    return rc;
+}
+
+/* Opens as a reader does, header first. What does not open must be zeroes afterwards. Verifying comes to the same. */
 static int open_stored(const struct data_key *key, enum envelope_suite suite, uint32_t number, struct stored stored,
                        uint64_t expected_plain)
 {
     uint8_t *copy = malloc(stored.size + 1);
     struct extent_opener opener;
-    int rc;
+    int rc, opened = 0, verified;
 
     assert_non_null(copy);
     if (stored.size > 0)
@@ -82,6 +99,7 @@ static int open_stored(const struct data_key *key, enum envelope_suite suite, ui
     rc = extent_open_begin(&opener, key, number, stored.size);
     if (rc != 0)
         goto err0;
+    verified = verify_stored(&opener, stored, copy);
     rc = extent_check_header(&opener, span_of(copy, ENVELOPE_HEADER_SIZE));
     for (uint64_t n = 0; n < opener.segments; n++) {
         uint64_t offset = envelope_segment_offset(suite, n);
@@ -95,9 +113,10 @@ static int open_stored(const struct data_key *key, enum envelope_suite suite, ui
             assert_int_equal(segment_rc, ERR_CORRUPT);
             for (size_t i = 0; i < length; i++)
                 assert_int_equal(copy[offset + i], 0);
-            rc = segment_rc;
+            rc = opened = segment_rc;
         }
     }
+    assert_int_equal(verified, opened);
     if (rc == 0)
         assert_int_equal(opener.plain_size, expected_plain);
     extent_open_end(&opener);
@@ -133,6 +152,24 @@ static void sizes_follow_from_each_other(void **state)
         assert_int_equal(envelope_plain_size(suite, envelope_segment_offset(suite, 1) + tag + 1, &plain), 0);
         assert_int_equal(plain, ENVELOPE_SEGMENT + 1);
     }
+}
+
+/* Blobs of several extents, and rows that contradict themselves. */
+static void extents_of_a_blob(void **state)
+{
+    const uint64_t extent = 8 << 20;
+    const enum envelope_suite suite = SUITE_AES_256_GCM;
+
+    (void)state;
+    assert_int_equal(envelope_blob_extent_size(suite, 1, extent, 1, 0), envelope_extent_size(suite, 1));
+    assert_int_equal(envelope_blob_extent_size(suite, 2 * extent, extent, 2, 1), envelope_extent_size(suite, extent));
+    assert_int_equal(envelope_blob_extent_size(suite, 2 * extent + 5, extent, 3, 0), envelope_extent_size(suite, extent));
+    assert_int_equal(envelope_blob_extent_size(suite, 2 * extent + 5, extent, 3, 2), envelope_extent_size(suite, 5));
+    assert_int_equal(envelope_blob_extent_size(suite, 2 * extent + 5, extent, 3, 3), 0);
+    assert_int_equal(envelope_blob_extent_size(suite, extent, extent, 2, 1), 0);
+    assert_int_equal(envelope_blob_extent_size(suite, UINT64_MAX, UINT64_MAX, 3, 2), 0);
+    assert_int_equal(envelope_blob_extent_size((enum envelope_suite)0, 1, extent, 1, 0), 0);
+    assert_int_equal(envelope_blob_extent_size((enum envelope_suite)99, 1, extent, 1, 0), 0);
 }
 
 static void what_is_sealed_opens(void **state)
@@ -480,6 +517,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_follow_from_each_other),
+        cmocka_unit_test(extents_of_a_blob),
         cmocka_unit_test(what_is_sealed_opens),
         cmocka_unit_test(no_plaintext_is_stored),
         cmocka_unit_test(each_flipped_bit_is_detected),

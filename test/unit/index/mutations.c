@@ -1,5 +1,4 @@
 /* What each mutation does, and what it refuses. */
-#include "base/log.h"
 #include "index_kit.h"
 #include "on_fiber.h"
 
@@ -43,7 +42,7 @@ static Arca__Blob *blob_now(struct kit *kit, ProtobufCBinaryData id)
 static size_t garbage_now(struct kit *kit, Arca__Blob ***blobs)
 {
     size_t count;
-    assert_int_equal(index_garbage_list(kit->index, INT64_MAX, SIZE_MAX, kit->arena, blobs, &count), 0);
+    assert_int_equal(index_garbage_list(kit->index, INT64_MAX, NULL, SIZE_MAX, kit->arena, blobs, &count), 0);
     return count;
 }
 
@@ -99,7 +98,40 @@ static void replaced(void *arg)
     assert_int_equal(apply(kit, kit_delete(kit, KEY)), 0);
     assert_int_equal(apply(kit, kit_delete(kit, KEY)), 0);
     assert_null(object_now(kit, KEY));
-    assert_int_equal(index_garbage_list(kit->index, second->time_ms - 1, 10, kit->arena, &garbage, &(size_t){0}), 0);
+    size_t count;
+    assert_int_equal(index_garbage_list(kit->index, second->time_ms - 1, NULL, 10, kit->arena, &garbage, &count), 0);
+    assert_int_equal(count, 0);
+}
+
+/* Page by page, whatever became of the row that the last one ended with. */
+static void garbage_in_pages(void *arg)
+{
+    struct kit *kit = arg;
+    Arca__Blob **garbage, after = ARCA__BLOB__INIT;
+    size_t count, seen = 0;
+    kit_bucket(kit);
+    for (int i = 0; i < 6; i++) /* five of them are replaced */
+        assert_int_equal(apply(kit, kit_put(kit, KEY, "e")), 0);
+    assert_int_equal(garbage_now(kit, &garbage), 5);
+    int64_t until_ms = garbage[3]->garbage_ms;
+    uint8_t *ids[5];
+    for (int i = 0; i < 5; i++)
+        ids[i] = garbage[i]->id.data;
+    for (bool first = true; first || count == 2; first = false) {
+        const Arca__Blob *behind = first ? NULL : &after;
+        assert_int_equal(index_garbage_list(kit->index, until_ms, behind, 2, kit->arena, &garbage, &count), 0);
+        for (size_t i = 0; i < count; i++, seen++)
+            assert_memory_equal(garbage[i]->id.data, ids[seen], 16);
+        if (count > 0)
+            after = *garbage[count - 1];
+    }
+    assert_int_equal(seen, 4);
+    after.id = kit_data("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 16);
+    after.garbage_ms = 0; /* it is not there */
+    assert_int_equal(index_garbage_list(kit->index, INT64_MAX, &after, 10, kit->arena, &garbage, &count), 0);
+    assert_int_equal(count, 5);
+    after.id.len = 15;
+    assert_int_equal(index_garbage_list(kit->index, INT64_MAX, &after, 10, kit->arena, &garbage, &count), ERR_CORRUPT);
 }
 
 /* Copies share a body, which is garbage only after the last of them is gone. */
@@ -558,26 +590,8 @@ static void abandoned(void *arg)
 }
 
 #define SCENARIOS(X)                                                                                                  \
-    X(buckets) X(replaced) X(copies) X(conditions) X(invalid) X(extents) X(multipart) X(manifest_garbage) X(aborted)  \
+    X(buckets) X(replaced) X(garbage_in_pages) X(copies) X(conditions) X(invalid) X(extents) X(multipart) X(manifest_garbage) X(aborted)  \
     X(listed_uploads)                                                                                                 \
     X(leases_and_keys) X(abandoned)
 
-#define X(name)                                                                                                       \
-    static void test_##name(void **state)                                                                             \
-    {                                                                                                                 \
-        (void)state;                                                                                                  \
-        kit_scenario(name);                                                                                           \
-    }
-SCENARIOS(X)
-#undef X
-
-int main(void)
-{
-    log_setup(LOG_ERROR, LOG_TEXT);
-    const struct CMUnitTest tests[] = {
-#define X(name) cmocka_unit_test(test_##name),
-        SCENARIOS(X)
-#undef X
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+KIT_MAIN(SCENARIOS)

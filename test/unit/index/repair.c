@@ -1,5 +1,4 @@
 /* What the index keeps for repair: who lacks a replica, whose replica is suspect, and when that is due. */
-#include "base/log.h"
 #include "index_kit.h"
 #include "on_fiber.h"
 
@@ -36,7 +35,6 @@ static int add_replica(struct kit *kit, ProtobufCBinaryData id, uint32_t extent,
     add->extent = extent;
     add->replica = replica;
     add->instead = instead;
-    add->wanted = 3;
     return apply(kit, mutation);
 }
 
@@ -57,7 +55,6 @@ static int repair_done(struct kit *kit, ProtobufCBinaryData id, uint32_t extent)
     mutation->repair_done = KIT_NEW(kit, Arca__RepairDone, arca__repair_done);
     mutation->repair_done->blob_id = id;
     mutation->repair_done->extent = extent;
-    mutation->repair_done->wanted = 3;
     return apply(kit, mutation);
 }
 
@@ -78,11 +75,17 @@ static size_t repairs_now(struct kit *kit, int64_t until_ms, Arca__Repair ***row
     return count;
 }
 
+static void begin(struct kit *kit)
+{
+    kit_bucket(kit);
+    kit_placement(kit, "all", (char *[]){"disk", "two", "three"}, 3);
+}
+
 static Arca__Mutation *put_short(struct kit *kit, struct span key, uint32_t extents, int64_t repair_ms)
 {
     Arca__Mutation *put = kit_put(kit, key, "e");
     put->put_object->blob = kit_new_blob(kit, 10, extents);
-    put->put_object->blob->wanted_replicas = 3;
+    put->put_object->blob->blob->placement = "all";
     put->put_object->blob->repair_ms = repair_ms;
     put->put_object->object->blob_id = put->put_object->blob->blob->id;
     return put;
@@ -92,7 +95,7 @@ static void repaired(void *arg)
 {
     struct kit *kit = arg;
     Arca__Repair **rows;
-    kit_bucket(kit);
+    begin(kit);
     Arca__Mutation *put = put_short(kit, KEY, 1, 7000);
     ProtobufCBinaryData id = put->put_object->object->blob_id;
     assert_int_equal(apply(kit, put), 0);
@@ -125,7 +128,7 @@ static void quarantined(void *arg)
     Arca__Repair **rows;
     Arca__Extent **extents;
     uint64_t count;
-    kit_bucket(kit);
+    begin(kit);
     Arca__Mutation *put = put_short(kit, KEY, 2, 7000);
     ProtobufCBinaryData id = put->put_object->object->blob_id;
     assert_int_equal(apply(kit, put), 0);
@@ -161,20 +164,24 @@ static void quarantined(void *arg)
     assert_int_equal(extents[0]->n_replicas, 3);
     assert_int_equal(extents[0]->replicas[1]->locator.len, 3);
 
-    /* What is still to be repaired goes with its blob. */
-    assert_int_equal(mark_suspect(kit, id, 0, "disk", "0123456789abcdef"), 0);
+    /* What is still to be repaired is forgotten when nobody refers to it any more, all extents of it. */
+    for (uint32_t i = 0; i < 2; i++)
+        assert_int_equal(mark_suspect(kit, id, i, "disk", "0123456789abcdef"), 0);
+    assert_int_equal(apply(kit, put_short(kit, SPAN_LITERAL("other"), 1, 7000)), 0);
+    assert_int_equal(index_repair_count(kit->index, &count), 0);
+    assert_int_equal(count, 3);
     assert_int_equal(apply(kit, kit_delete(kit, KEY)), 0);
-    assert_int_equal(mark_suspect(kit, id, 0, "two", "2"), ERR_NOT_FOUND);
-    assert_int_equal(add_replica(kit, id, 0, replica_on(kit, "four", "4", false), NULL), ERR_NOT_FOUND);
     assert_int_equal(index_repair_count(kit->index, &count), 0);
     assert_int_equal(count, 1);
+    assert_int_equal(mark_suspect(kit, id, 0, "two", "2"), ERR_NOT_FOUND);
+    assert_int_equal(add_replica(kit, id, 0, replica_on(kit, "four", "4", false), NULL), ERR_NOT_FOUND);
     Arca__Mutation *collected = kit_mutation(kit, ARCA__MUTATION__OP_COLLECTED);
     collected->collected = KIT_NEW(kit, Arca__Collected, arca__collected);
     collected->collected->n_blob_ids = 1;
     collected->collected->blob_ids = &id;
     assert_int_equal(apply(kit, collected), 0);
     assert_int_equal(index_repair_count(kit->index, &count), 0);
-    assert_int_equal(count, 0);
+    assert_int_equal(count, 1);
 }
 
 /* Rows come in the order in which they are due, in pieces. */
@@ -184,7 +191,7 @@ static void repair_order(void *arg)
     Arca__Repair **rows, *after = NULL;
     size_t count, all = 0;
     int64_t last = 0;
-    kit_bucket(kit);
+    begin(kit);
     for (int i = 0; i < 20; i++) {
         struct span key = span_str(arena_printf(kit->arena, "key-%d", i));
         assert_int_equal(apply(kit, put_short(kit, key, i % 2 == 0 ? 1 : 3, 5000 + i * 7 % 10)), 0);
@@ -207,22 +214,4 @@ static void repair_order(void *arg)
 
 #define SCENARIOS(X) X(repaired) X(quarantined) X(repair_order)
 
-#define X(name)                                                                                                       \
-    static void test_##name(void **state)                                                                             \
-    {                                                                                                                 \
-        (void)state;                                                                                                  \
-        kit_scenario(name);                                                                                           \
-    }
-SCENARIOS(X)
-#undef X
-
-int main(void)
-{
-    log_setup(LOG_ERROR, LOG_TEXT);
-    const struct CMUnitTest tests[] = {
-#define X(name) cmocka_unit_test(test_##name),
-        SCENARIOS(X)
-#undef X
-    };
-    return cmocka_run_group_tests(tests, NULL, NULL);
-}
+KIT_MAIN(SCENARIOS)

@@ -21,7 +21,7 @@ static void restart_engine(void)
 
 static void lease(void *arg)
 {
-    uint8_t first[LEASE_SIZE], second[LEASE_SIZE];
+    uint8_t first[LEASE_ID_SIZE], second[LEASE_ID_SIZE];
     Arca__Object *object;
     (void)arg;
     make_all();
@@ -30,12 +30,12 @@ static void lease(void *arg)
     assert_int_equal(put_pattern("key", 1, 1), 0);
     assert_int_equal(index_object_get(fx.index, fx.bucket->id, SPAN_LITERAL("key"), fx.arena, &object, NULL), 0);
     assert_int_equal(object->blob_id.len, BLOB_ID_SIZE);
-    assert_memory_equal(object->blob_id.data, first, LEASE_SIZE);
+    assert_memory_equal(object->blob_id.data, first, LEASE_ID_SIZE);
     assert_int_equal(engine_quiesce(fx.engine), 0);
     assert_int_equal(leases(), 0);
     restart_engine();
     engine_lease(fx.engine, second);
-    assert_memory_not_equal(first, second, LEASE_SIZE);
+    assert_memory_not_equal(first, second, LEASE_ID_SIZE);
     assert_int_equal(check_whole("key", 1, 1), 0);
 }
 

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "object/engine.h"
 #include "on_fiber.h"
+#include "store/placements.h"
 #include "store/store.h"
 
 #define UNUSED    __attribute__((unused))
@@ -71,6 +72,7 @@ static void name_paths(void)
     fx.config.backend_count = BACKENDS;
     fx.config.placements = fx.placements;
     fx.config.placement_count = 2;
+    fx.config.default_placement = (char *)"single";
 }
 
 static void fixture_open(void)
@@ -129,8 +131,9 @@ UNUSED static int make_engine(void)
         .budget = fx.budget,
         .suite = SUITE_AES_256_GCM,
         .extent_size = EXTENT,
-        .default_placement = "single",
     };
+    char why[200];
+    assert_int_equal(placements_follow(fx.store, fx.index, &fx.config, NULL, why, sizeof(why)), 0);
     return engine_create(&options, &fx.engine);
 }
 
@@ -282,7 +285,7 @@ UNUSED static size_t garbage_count(size_t *extents)
 {
     Arca__Blob **blobs;
     size_t count, all = 0;
-    assert_int_equal(index_garbage_list(fx.index, INT64_MAX, 1000, fx.arena, &blobs, &count), 0);
+    assert_int_equal(index_garbage_list(fx.index, INT64_MAX, NULL, 1000, fx.arena, &blobs, &count), 0);
     for (size_t i = 0; i < count; i++) {
         Arca__Extent **rows;
         if (blobs[i]->extent_count == 1) {

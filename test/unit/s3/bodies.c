@@ -17,7 +17,7 @@ static struct arena *arena;
 static int setup(void **state)
 {
     (void)state;
-    xml_in_setup();
+    xml_setup();
     arena = arena_create(8 << 20);
     return arena == NULL;
 }

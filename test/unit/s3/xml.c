@@ -158,6 +158,6 @@ int main(void)
         cmocka_unit_test(text_has_a_limit),
         cmocka_unit_test(a_callback_ends_the_parse),
     };
-    xml_in_setup();
+    xml_setup();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

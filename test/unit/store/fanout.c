@@ -21,7 +21,8 @@ struct fake {
 };
 
 static struct fake fakes[BACKENDS];
-static struct backend *backends[BACKENDS];
+static struct fanout_set set;
+static atomic_size_t writes;
 
 static int fake_put(struct backend *backend, const struct blob_name *name, struct block *data, struct locator *out)
 {
@@ -70,7 +71,6 @@ int index_apply(struct index *index, const Arca__Mutation *mutation)
     }
     assert_int_equal(mutation->op_case, ARCA__MUTATION__OP_ADD_REPLICA);
     const Arca__AddReplica *add = mutation->add_replica;
-    assert_int_equal(add->wanted, BACKENDS);
     assert_int_equal(add->blob_id.data[0], 'n');
     assert_int_equal(add->replica->locator.data[0], add->replica->backend[0]);
     rows.added += rows.rc == 0;
@@ -116,7 +116,7 @@ static int setup(void **state)
     (void)state;
     for (int i = 0; i < BACKENDS; i++) {
         fakes[i] = (struct fake){.backend = {.ops = &FAKE_OPS, .name = {(char)('a' + i)}}};
-        backends[i] = &fakes[i].backend;
+        set.backends[i] = &fakes[i].backend;
     }
     return 0;
 }
@@ -149,7 +149,9 @@ static void putter(void *arg)
 {
     (void)arg;
     struct blob_name name = {{'n'}};
-    call.rc = fanout_put(&shared, backends, BACKENDS, call.quorum, &name, call.block, call.results, &call.open);
+    set.count = BACKENDS;
+    set.quorum = call.quorum;
+    call.rc = fanout_put(&shared, &set, &writes, &name, call.block, call.results, &call.open);
     if (call.open != NULL)
         fanout_expose(call.open, call.pointers, &call.count, NULL);
     call.returned = true;
@@ -186,6 +188,7 @@ static void finish(void)
     settle();
     assert_true(call.returned);
     assert_int_equal(atomic_load(&call.block->references), 1);
+    assert_int_equal(atomic_load(&writes), 0);
     block_unref(call.block);
 }
 
@@ -207,6 +210,7 @@ static void begin_straggling(void)
     assert_in_range(shared.straggling, call.block->capacity, (1 << 20) / 4);
     assert_int_equal(fakes[1].backend.straggling, shared.straggling);
     assert_non_null(call.open);
+    assert_int_equal(atomic_load(&writes), 1);
 }
 
 static struct index *index_of_test(void)

@@ -216,6 +216,51 @@ static void when_it_is_probed(void **state)
     assert_true(health_probe_due(&health, now + HEALTH_TENSE_MS)); /* has failed */
 }
 
+/* A store may refuse for ever to remove what it finds damaged: how it is otherwise, its probe tells. */
+static void removals_that_fail_lead_to_a_probe(void **state)
+{
+    (void)state;
+    assert_int_equal(health_probed(&health, 0, now), HEALTH_SAME);
+    for (int i = 0; i < 4 * HEALTH_WINDOW_MIN; i++)
+        assert_int_equal(operation(HEALTH_REMOVE, ERR_UNAVAILABLE), HEALTH_SAME);
+    assert_int_equal(health_state(&health, now), HEALTH_HEALTHY);
+    assert_int_equal(health_rank(&health, now), 0);
+    assert_true(health_probe_due(&health, now + HEALTH_TENSE_MS));
+    now += HEALTH_TENSE_MS;
+    assert_int_equal(health_probed(&health, 0, now), HEALTH_SAME);
+    assert_int_equal(operation(HEALTH_GET, 0), HEALTH_SAME);
+    assert_false(health_probe_due(&health, now + HEALTH_TENSE_MS));
+    open_it();
+    now += 100;
+    assert_int_equal(health_probed(&health, 0, now), HEALTH_HALF_OPENED);
+    now += 100;
+    assert_int_equal(operation(HEALTH_REMOVE, ERR_UNAVAILABLE), HEALTH_SAME);
+    assert_int_equal(health_probed(&health, ERR_TIMEOUT, now), HEALTH_OPENED);
+}
+
+/* Reads are answered from memory meanwhile, and so is the probe. */
+static void puts_that_hang_degrade(void **state)
+{
+    (void)state;
+    now += 100000;
+    for (int i = 0; i < 3; i++)
+        assert_true(health_admit(&health, HEALTH_PUT, now));
+    assert_int_equal(health_state(&health, now + HEALTH_STUCK_MS - 1), HEALTH_HEALTHY);
+    assert_int_equal(health_state(&health, now + HEALTH_STUCK_MS), HEALTH_DEGRADED);
+    now += HEALTH_STUCK_MS;
+    assert_int_equal(health_done(&health, HEALTH_PUT, ERR_CANCELED, MS, now), HEALTH_SAME);
+    assert_int_equal(operation(HEALTH_GET, 0), HEALTH_SAME);
+    assert_true(health_admit(&health, HEALTH_PUT, now));
+    assert_int_equal(health_state(&health, now), HEALTH_DEGRADED);
+    assert_int_equal(health_rank(&health, now), 0);
+    assert_int_equal(health_writable(&health), 0);
+    assert_int_equal(health_done(&health, HEALTH_PUT, 0, MS, now), HEALTH_SAME);
+    assert_int_equal(health_state(&health, now), HEALTH_HEALTHY);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(health_done(&health, HEALTH_PUT, 0, MS, now), HEALTH_SAME);
+    assert_int_equal(health_state(&health, now + 100 * HEALTH_STUCK_MS), HEALTH_HEALTHY);
+}
+
 static void p95(void **state)
 {
     (void)state;
@@ -294,6 +339,8 @@ int main(void)
         TEST(news_from_another_time_is_no_news),
         TEST(probes_open_and_tell_of_writes),
         TEST(when_it_is_probed),
+        TEST(removals_that_fail_lead_to_a_probe),
+        TEST(puts_that_hang_degrade),
         TEST(p95),
         TEST(given_up_operations_count_as_slow),
         TEST(one_in_twenty_is_hedged),

@@ -12,7 +12,8 @@
 #define SIZE ((uint64_t)4096)
 #define MS   ((uint64_t)1000000)
 
-/* A get takes `delay_ms` (HANGS: until it is cancelled; STUCK: until it is released, whatever happens), then gives rc. */
+/* A get takes `delay_ms` (HANGS: until it is cancelled; STUCK: until it is released, whatever happens), then gives
+ * rc. */
 #define HANGS (-1)
 #define STUCK (-2)
 

@@ -68,7 +68,7 @@ static void put(const char *placement, struct arena *arena, Arca__Replica ***rep
     budget_free(budget);
 }
 
-static int get(Arca__Replica **replicas, size_t count, uint32_t extent, uint32_t *tried)
+static int get(Arca__Replica **replicas, size_t count, uint32_t extent, struct store_tried *tried)
 {
     static uint8_t expected[SIZE], got[SIZE];
     blob_fill(expected, SIZE, 1);
@@ -89,18 +89,18 @@ static void single(void *arg)
     put("single", arena, &replicas, &count);
     assert_int_equal(count, 1);
     assert_string_equal(replicas[0]->backend, "one");
-    uint32_t tried = 0;
+    struct store_tried tried = {0};
     assert_int_equal(get(replicas, count, 3, &tried), 0);
     assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT); /* the only one was found to be damaged */
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 4, &tried), ERR_CORRUPT); /* another extent's name */
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, 0, 3, &tried), ERR_NOT_FOUND);
     replicas[0]->backend = "gone";
     assert_int_equal(get(replicas, count, 3, &tried), ERR_UNAVAILABLE);
     replicas[0]->backend = "one";
     assert_int_equal(store_remove_extent(store, replicas, count, BLOB, 3), 0);
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 3, &tried), ERR_NOT_FOUND);
     assert_int_equal(store_put_extent(store, span_str("nowhere"), BLOB, 3, NULL, arena, &body, &replicas, &count),
                      ERR_NOT_FOUND);
@@ -115,24 +115,24 @@ static void mirror(void *arg)
     size_t count;
     put("mirror", arena, &replicas, &count);
     assert_int_equal(count, 2);
-    uint32_t tried = 0;
+    struct store_tried tried = {0};
     assert_int_equal(get(replicas, count, 3, &tried), 0);
-    assert_int_equal(tried, 1);
+    assert_int_equal(tried.all, 1);
     assert_int_equal(get(replicas, count, 3, &tried), 0);
-    assert_int_equal(tried, 3);
+    assert_int_equal(tried.all, 3);
     assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT);
     replicas[0]->state = ARCA__REPLICA__STATE__SUSPECT;
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 3, &tried), 0);
-    assert_int_equal(tried, 2);
+    assert_int_equal(tried.all, 2);
     replicas[0]->state = ARCA__REPLICA__STATE__GOOD;
     struct suspect suspect[2];
     assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 0);
     damage(disks[0].path);
     for (int i = 0; i < 2; i++) { /* it is noted once */
-        tried = 0;
+        tried = (struct store_tried){0};
         assert_int_equal(get(replicas, count, 3, &tried), 0);
-        assert_int_equal(tried, 3);
+        assert_int_equal(tried.all, 3);
     }
     assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 1);
     assert_string_equal(suspect[0].backend, "one");
@@ -142,7 +142,7 @@ static void mirror(void *arg)
     assert_int_equal(suspects_take(store_suspects(store), suspect, 2), 1);
     assert_string_equal(suspect[0].backend, "two");
     damage(disks[1].path);
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 3, &tried), ERR_CORRUPT);
     char why[128] = "?";
     assert_int_equal(store_ready(store, why, sizeof(why)), 0);
@@ -167,7 +167,7 @@ static void down(void *arg)
     Arca__Replica **replicas, **none;
     size_t count, no_count;
     unsigned retry_after_s = 0;
-    uint32_t tried = 0;
+    struct store_tried tried = {0};
     char why[128];
     put("mirror", arena, &replicas, &count);
     assert_int_equal(store_writable(store, span_str("single"), &retry_after_s), 0);
@@ -180,12 +180,12 @@ static void down(void *arg)
     assert_int_equal(store_ready(store, why, sizeof(why)), ERR_UNAVAILABLE);
     assert_string_equal(why, "placement single cannot be written to: backend one: deadline passed");
     assert_int_equal(get(replicas, count, 3, &tried), 0);
-    assert_int_equal(tried, 2); /* the first was not asked */
+    assert_int_equal(tried.all, 2); /* the first was not asked */
     hang(two);
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 3, &tried), ERR_UNAVAILABLE);
     one->trial_ms = loop_now_ms(); /* one read a second finds out, even when nothing probes */
-    tried = 0;
+    tried = (struct store_tried){0};
     assert_int_equal(get(replicas, count, 3, &tried), 0);
     assert_int_equal(store_writable(store, span_str("single"), &retry_after_s), 0);
     assert_true(health_admit(one, HEALTH_PUT, loop_now_ms()));
@@ -201,11 +201,11 @@ static void cheap(void *arg)
     struct arena *arena = arena_create(1 << 20);
     Arca__Replica **replicas;
     size_t count;
-    uint32_t tried = 0;
+    struct store_tried tried = {0};
     put("mirror", arena, &replicas, &count);
     Arca__Replica *turned[] = {replicas[1], replicas[0]};
     assert_int_equal(get(turned, count, 3, &tried), 0);
-    assert_int_equal(tried, disks[0].cost == 0 ? 2 : 1);
+    assert_int_equal(tried.all, disks[0].cost == 0 ? 2 : 1);
     arena_free(arena);
 }
 

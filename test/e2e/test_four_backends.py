@@ -256,13 +256,18 @@ def flip(file, at):
 
 def damage_minio(store, rng):
     """A few parts, and bodies that stand behind the metadata in its file: MinIO finds that, and does not give them, but an
-    error of its own. Were it most of what it has, it would be taken for MinIO's own trouble."""
-    files = [path for path in sorted((store.filesystem.seen / store.bucket).rglob("*")) if path.is_file() and
-             (path.name != "xl.meta" or path.stat().st_size > 2048)]
-    for path in rng.sample(files, min(REFUSED, len(files))):
+    error of its own. Were it most of what it has, it would be taken for MinIO's own trouble. The biggest is of the scan, which
+    no client takes away before the damage is found."""
+    files = {}
+    for path in sorted((store.filesystem.seen / store.bucket).rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            size = path.stat().st_size
+            if path.is_file() and (path.name != "xl.meta" or size > 2048):
+                files[path] = size
+    biggest = max(files, key=files.get)
+    for path in [biggest, *rng.sample(sorted(files.keys() - {biggest}), min(REFUSED - 1, len(files) - 1))]:
         with contextlib.suppress(FileNotFoundError), open(path, "r+b", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            flip(file, size - 1 - rng.randrange(size // 4))
+            flip(file, files[path] - 1 - rng.randrange(files[path] // 4))
 
 
 def damage_azurite(store, rng):

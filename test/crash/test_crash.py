@@ -13,6 +13,8 @@ from load import BUCKET, Load
 from minio import Minio
 from powerloss import PowerLoss
 
+IDLE = 3  # arca_job_state
+
 
 class Place:
     """Where a gateway of this test keeps things: one disk, or several backends of which two make a write. `part` is the part
@@ -53,7 +55,7 @@ def place(request, tmp_path):
 def converge(gateway):
     """Runs until the garbage of all rounds is gone and nothing lacks a replica, then stops."""
     gateway.start()
-    wait_until(lambda: _is_quiet(gateway), 90, "garbage is collected and all is repaired")
+    wait_until(lambda: _is_quiet(gateway), what="garbage is collected and all is repaired")
     gateway.stop()
 
 
@@ -101,8 +103,8 @@ def test_power_loss(place, tmp_path, request):
     gateway.start(env=power.boot())
     gateway.boto3().create_bucket(Bucket=BUCKET)
     load = Load(gateway, seed=rounds + 1)
-    lost = 0
-    for round_number in range(rounds):
+    lost = round_number = 0
+    while round_number < rounds or (lost == 0 and rounds >= 5 and round_number < 8 * rounds):
         load.start()
         time.sleep(rng.uniform(0.05, 0.8))
         gateway.kill()
@@ -117,6 +119,7 @@ def test_power_loss(place, tmp_path, request):
                     os.truncate(path, rng.randrange(path.stat().st_size))
         gateway.start(env=power.boot())
         load.verify(everything=round_number % 10 == 0)
+        round_number += 1
     load.verify(everything=True)
     assert rounds < 5 or lost > 0, "no write was ever unsynced: the test shows nothing"
     gateway.stop()
@@ -132,6 +135,7 @@ def test_no_acknowledgement_before_both_syncs(tmp_path):
         "strace", "-f", "-y", "-qq", "-s", "20", "-o", str(trace),
         "-e", "trace=pwrite64,pwritev,pwritev2,write,writev,sendmsg,sendto,fdatasync,fsync"])
     gateway.start(env={"ASAN_OPTIONS": "detect_leaks=0:detect_stack_use_after_return=0"})
+    wait_until(lambda: gateway.metric("arca_job_state", job="scrub") == IDLE, what="the background work has noted its begin")
     s3 = gateway.boto3()
     s3.create_bucket(Bucket=BUCKET)
     for i in range(20):

@@ -1,5 +1,6 @@
 """arcad's life: config errors, reload, drain, keyrings, one process a folder."""
 import concurrent.futures
+import http.client
 import os
 import signal
 import ssl
@@ -83,9 +84,11 @@ def test_drain_finishes_what_was_begun(tmp_path):
     wire = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     wire.sendall(f"PUT {url.split(gateway.host, 1)[1]} HTTP/1.1\r\nHost: {gateway.host}\r\nContent-Length: 6\r\n\r\nabc".encode())
     wait_until(lambda: gateway.metric("arca_body_memory_bytes") > 0, 20, "the upload has begun")
-    idle = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
+    idle = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
+    idle.request("GET", "/")
+    idle.getresponse().read()
     gateway.process.send_signal(signal.SIGTERM)
-    assert idle.recv(1) == b""
+    assert idle.sock.recv(1) == b""
     wire.sendall(b"def")
     assert wire.recv(1000).startswith(b"HTTP/1.1 200")
     assert gateway.process.wait(30) == 0

@@ -2,6 +2,8 @@
 import hashlib
 import subprocess
 
+import pytest
+
 from arca import Arca
 from datasets import big_file
 
@@ -19,13 +21,14 @@ def md5(path):
     return subprocess.run(["md5sum", path], check=True, capture_output=True, text=True).stdout.split()[0]
 
 
+@pytest.mark.timeout(1800)
 def test_two_gibibytes(tmp_path):
     source = big_file(tmp_path / "two.bin", 2 * GIB)
     gateway = Arca(tmp_path / "arca", limits={"body_memory": "64MiB"}).start()
     try:
         gateway.s3cmd("mb", "s3://large")
-        gateway.s3cmd("put", "--multipart-chunk-size-mb=64", source, "s3://large/two.bin", timeout=550)
-        gateway.rclone("copyto", "arca:large/two.bin", tmp_path / "back.bin", "--multi-thread-streams=4", timeout=550)
+        gateway.s3cmd("put", "--multipart-chunk-size-mb=64", source, "s3://large/two.bin", timeout=900)
+        gateway.rclone("copyto", "arca:large/two.bin", tmp_path / "back.bin", "--multi-thread-streams=4", timeout=900)
         assert md5(tmp_path / "back.bin") == md5(source)
         (tmp_path / "back.bin").unlink()
         got = gateway.boto3().get_object(Bucket="large", Key="two.bin")

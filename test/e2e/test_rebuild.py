@@ -191,7 +191,8 @@ def test_async_is_no_further_behind_than_its_interval(make):
              for entry in page.get("Contents", [])}
     lost = [i for i in range(len(put)) if f"k{i:06}" not in there]
     assert lost == list(range(len(there), len(put))), "what is lost is the end"
-    assert all(killed - put[i] < 2 for i in lost)
+    slowest = max(after - before for before, after in zip(put, put[1:]))  # a shipment is as slow as this disk
+    assert all(killed - put[i] < 2 + 3 * slowest for i in lost)
     assert not lost or "are not part of it" in told
     for key in sorted(there)[-5:]:
         assert s3.get_object(Bucket="clinic", Key=key)["Body"].read() == b"x"
@@ -416,7 +417,7 @@ def test_the_journal_moves_with_its_placement(make, minio, prefix):
     wait_until(lambda: not minio.keys_of(prefix), seconds=120, what="the old backend is empty")
     gateway.boto3().put_object(Bucket="empty", Key="after", Body=b"x")
     gateway.boto3().delete_object(Bucket="empty", Key="after")
-    gateway.kill()
+    gateway.stop()  # which waits for all copies: one is the quorum
     wipe(gateway)
     rebuild(gateway, "other")
     check(gateway)

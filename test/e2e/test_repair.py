@@ -164,11 +164,12 @@ def test_killed_while_repairing(cluster, small_disk):
         wait_until(lambda: one.metric("repairs_total") >= start + 5 or one.metric("repairs_pending") == 0,
                    CONVERGED_SECONDS, "repair")
         one.gateway.kill()
+        searches = len(one.gateway.log_events("orphans_removed"))
         one.start()
         one.put(3, f"round{round}-")
         key, _ = one.bodies.popitem()
         one.s3.delete_object(Bucket="bucket", Key=key)
         one.read_all()
     one.wait_quiet()
-    wait_until(lambda: one.gateway.log_events("orphans_removed"), what="the orphans of the last kill")
+    wait_until(lambda: len(one.gateway.log_events("orphans_removed")) > searches, what="the orphans of the last kill")
     one.close(garbage=4)

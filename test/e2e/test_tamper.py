@@ -129,6 +129,7 @@ def small(request, tmp_path_factory):
     victims.tag = SUITES[request.param]
     assert victims.only("small").length == HEADER + SMALL + victims.tag
     yield victims
+    victims.reader = Reader(gateway, "victims")  # the connection has idled since
     victims.intact()
     gateway.stop()
 
@@ -271,6 +272,7 @@ def big(request, tmp_path_factory):
     victims = Victims(gateway, [("big", BIG), ("big", BIG), ("twin", BIG)])
     victims.tag = 16
     yield victims
+    victims.reader = Reader(gateway, "victims")  # the connection has idled since
     victims.intact()
     gateway.stop()
 

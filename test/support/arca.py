@@ -1,8 +1,10 @@
 """Starts the real arcad on a data folder of its own, and the real clients against it."""
 import contextlib
+import itertools
 import json
 import os
 import pathlib
+import random
 import re
 import secrets
 import shutil
@@ -13,7 +15,7 @@ import time
 
 from programs import BUILD, SOURCE
 
-READY_SECONDS = 60
+READY_SECONDS = 180  # for whatever is waited for: only who would wait in vain waits so long
 ACCESS_KEY = "ARCATESTACCESSKEY000"
 SECRET_KEY = "secret/of+the=tests0000000000000000000000"
 SECOND_ACCESS_KEY = "ARCATESTSECONDKEY000"
@@ -23,10 +25,19 @@ DISK = {"name": "local", "driver": "disk", "path": "objects", "segment_size": "6
 PLACEMENT = {"name": "default", "backends": ["local"], "write_quorum": 1}
 
 
+PORTS = 5000
+_ports = itertools.count(random.SystemRandom().randrange(PORTS))
+
+
 def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    """None that the system gives out by itself, none twice, none of another pytest worker's: it stays free while its server
+    is down."""
+    first = 10000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4 * PORTS
+    while True:
+        port = first + next(_ports) % PORTS
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextlib.contextmanager
@@ -79,6 +90,7 @@ class Arca:
         self.wrapper = list(wrapper)
         self.process = None
         self.log_path = self.folder / "arcad.log"
+        self.started_at = 0  # in the log
         self.config_path = self.folder / "arca.yaml"
         if tls:
             self._make_certificate()
@@ -143,6 +155,7 @@ log: {{level: info, format: json, access: true}}
 
     def start(self, wait=True, env=None, arguments=()):
         assert self.process is None or self.process.poll() is not None, "runs already"
+        self.started_at = len(self.log_text())
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.wrapper, str(BUILD / "arcad"), "--config", str(self.config_path),
                                              *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
@@ -156,12 +169,7 @@ log: {{level: info, format: json, access: true}}
         def ready():
             if self.process.poll() is not None:
                 raise RuntimeError(f"arcad ended with {self.process.returncode}:\n{self.log_tail()}")
-            try:
-                for port in (self.port, self.admin_port):  # which are opened one after the other
-                    socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                return True
-            except OSError:
-                return False
+            return '"event":"listening"' in self.log_text()[self.started_at:]  # told when all of the start has been done
         wait_until(ready, what="arcad is ready")
 
     def stop(self, seconds=60):

@@ -1,7 +1,7 @@
 /* A server on loopback that the tests of net talk to. The service answers lines:
  *   echo WORDS   the same line; the connection stays
  *   bye          "bye", and closes although more may have come
- *   big          16 MiB of 'x', the connection stays; a reader that stops is given up after 300 ms
+ *   big          16 MiB of 'x', the connection stays; a reader that stops is given up after patience_ms
  *   uneven       4 MiB of uneven_byte, from vectors of many sizes
  *   gulp         reads GULP bytes, which are those of uneven_byte, in large pieces: "gulped"
  *   watch        "watching", then waits until it is cancelled
@@ -34,6 +34,13 @@
 static atomic_int fibers_started, canceled, released;
 static atomic_int loops_seen; /* bit set */
 
+/* On a busy machine any client may pause for a while. Tests of giving one up set them before start(), and back after
+ * stop(). */
+#define LONG_MS  30000
+#define SHORT_MS 300
+static int64_t patience_ms = LONG_MS;  /* of the service, with the rest of a line and with a reader of "big" */
+static int64_t handshake_ms = LONG_MS; /* the listener's head_timeout_ms */
+
 /* --- the service --- */
 
 static inline int say(struct conn *conn, const char *text)
@@ -51,7 +58,7 @@ static inline int say_big(struct conn *conn)
         abort();
     memset(block, 'x', BIG);
     struct iovec iov[2] = {{block, 1000}, {block + 1000, BIG - 1000}};
-    int rc = conn_writev(conn, iov, 2, 300);
+    int rc = conn_writev(conn, iov, 2, patience_ms);
     free(block);
     return rc;
 }
@@ -144,7 +151,7 @@ static inline void serve(void *arg)
     if (conn_data(conn) == NULL)
         conn_set_data(conn, malloc(1), on_release);
     do { /* byte by byte, so that what is pipelined stays in the socket */
-        if (conn_read(conn, line + length, 1, loop_now_ms() + 2000, &got) != 0) {
+        if (conn_read(conn, line + length, 1, loop_now_ms() + patience_ms, &got) != 0) {
             conn_close(conn);
             return;
         }
@@ -194,7 +201,7 @@ static inline void start(int connections_max, int64_t idle_ms, struct tls *secur
         .loop_count = LOOPS,
         .connections_max = connections_max,
         .idle_timeout_ms = idle_ms,
-        .head_timeout_ms = 300,
+        .head_timeout_ms = handshake_ms,
     };
     assert_int_equal(listener_open(&options, &listener), 0);
     for (unsigned i = 0; i < LOOPS; i++)

@@ -83,22 +83,26 @@ static void an_idle_connection_rests(void **state)
 static void a_reader_that_stops_is_given_up(void **state)
 {
     (void)state;
+    patience_ms = SHORT_MS;
     start(100, 60000, NULL);
     int fd = dial();
     put(fd, "big\n");
-    until(&released, 1); /* after 300 ms without progress */
+    until(&released, 1); /* after patience_ms without progress */
     close(fd);
     stop();
+    patience_ms = LONG_MS;
 }
 
 static void a_request_that_stops_is_given_up(void **state)
 {
     (void)state;
+    patience_ms = SHORT_MS;
     start(100, 60000, NULL);
     int fd = dial();
     put(fd, "echo half");
     expect_end(fd); /* after the service's own deadline */
     stop();
+    patience_ms = LONG_MS;
 }
 
 static void the_end_of_the_peer_cancels_its_fiber(void **state)
@@ -127,15 +131,14 @@ static void the_end_of_the_peer_cancels_its_fiber(void **state)
 static void idle_connections_time_out(void **state)
 {
     (void)state;
-    start(100, 150, NULL);
+    int64_t begin = clock_monotonic_ms(); /* the loops' clocks go from here on */
+    start(100, 1500, NULL);
     int silent = dial(), used = dial();
-    int64_t begin = clock_monotonic_ms();
     put(used, "echo x\n");
     expect(used, "echo x\n");
     expect_end(silent);
     expect_end(used);
-    assert_true(clock_monotonic_ms() - begin >= 140);
-    assert_true(clock_monotonic_ms() - begin < 5000);
+    assert_in_range(clock_monotonic_ms() - begin, 1400, 30000);
     stop();
 }
 

@@ -50,14 +50,15 @@ static struct {
     bool job, paused;
 } row;
 
+/* The job first: when it is gone, the roles are those that it left. */
 static void read_row(void *arg)
 {
     (void)arg;
     Arca__Placement *placement;
     Arca__Job *job;
-    assert_int_equal(index_placement_get(kit.index, SPAN_LITERAL("all"), kit.arena, &placement), 0);
     row.job = index_job_get(kit.index, SPAN_LITERAL("placement all"), kit.arena, &job) == 0;
     row.paused = row.job && job->paused;
+    assert_int_equal(index_placement_get(kit.index, SPAN_LITERAL("all"), kit.arena, &placement), 0);
     memset(row.roles, '-', DISKS);
     for (size_t i = 0; i < placement->n_members; i++) {
         for (int j = 0; j < DISKS; j++) {
@@ -240,9 +241,9 @@ static void ask_all(void *arg)
     assert_int_equal(ask("all", "one", "two", 3, why, sizeof(why)), ERR_INVALID);
     assert_non_null(strstr(why, "it would be 3"));
     assert_int_equal(ask("all", "one", "three", 0, why, sizeof(why)), 0);
-    read_row(NULL);
-    assert_string_equal(row.roles, "mlm");
-    assert_true(row.job);
+    read_row(NULL); /* its job goes on meanwhile */
+    assert_true(row.roles[0] == 'm' && row.roles[1] != 'm' && row.roles[2] == 'm');
+    assert_true(row.job || row.roles[1] == '-');
     assert_int_equal(ask("all", "two", NULL, 0, why, sizeof(why)), 0); /* another aim, at once */
     assert_int_equal(ask("all", "two", "three", 0, why, sizeof(why)), 0);
 }

@@ -69,8 +69,8 @@ static struct job_view view_of(const char *name)
 
 static void wait_for_state(const char *name, enum job_state state)
 {
-    (void)AWAIT(view_of(name).name[0] != '\0' && view_of(name).state == state);
-    assert_int_equal(view_of(name).state, state);
+    struct job_view view;
+    assert_true(AWAIT((view = view_of(name), view.name[0] != '\0' && view.state == state)));
 }
 
 /* --- cases --- */

@@ -276,10 +276,9 @@ static void paused_over_a_restart(void **state)
     assert_true(row->paused);
     w.holds = -1;
     runner = begin();
+    assert_true(AWAIT((job_view(runner.job, &view), view.state == JOB_PAUSED)));
     usleep(50000); /* it must not go on, however long one waits */
     assert_int_equal(w.ended, 0);
-    job_view(runner.job, &view);
-    assert_int_equal(view.state, JOB_PAUSED);
     on_fiber(resume_it, runner.job);
     end(runner, false);
     assert_int_equal(w.rc, 0);

@@ -4,14 +4,13 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include "await.h"
 #include "backends/disk/disk.h"
-#include "base/clock.h"
 #include "base/log.h"
 #include "blobs.h"
 
-#define MIB        ((uint64_t)1 << 20)
-#define ROOM       (64u << 10) /* an empty segment, and what the file system rounds up */
-#define PATIENCE_MS 20000
+#define MIB  ((uint64_t)1 << 20)
+#define ROOM (64u << 10) /* an empty segment, and what the file system rounds up */
 
 static char *folder;
 static struct backend *disk;
@@ -59,10 +58,9 @@ static uint64_t allocated(void)
 
 static void wait_for_at_most(uint64_t bytes)
 {
-    int64_t deadline_ms = clock_monotonic_ms() + PATIENCE_MS;
-    while (allocated() > bytes && clock_monotonic_ms() < deadline_ms)
-        usleep(20000);
-    assert_in_range(allocated(), 0, bytes);
+    uint64_t now;
+    (void)AWAIT((now = allocated()) <= bytes);
+    assert_in_range(now, 0, bytes);
 }
 
 static uint32_t segment_of(const struct locator *at)

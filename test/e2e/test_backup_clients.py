@@ -68,7 +68,7 @@ def test_s3fs(plain, plain_bucket, tmp_path):
                                "-o", f"passwd_file={password}", "-o", "endpoint=us-east-1"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_until(lambda: os.path.ismount(mount) or server.poll() is not None, 20, "s3fs has mounted")
+        wait_until(lambda: os.path.ismount(mount) or server.poll() is not None, what="s3fs has mounted")
         if server.poll() is not None:
             pytest.skip("fuse mounts are not allowed here")
         (mount / "dir").mkdir()

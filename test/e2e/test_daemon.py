@@ -61,17 +61,17 @@ def test_reload_credentials_certificate_and_log_level(tmp_path):
     gateway._make_certificate()
     gateway.config_path.write_text(gateway.config_path.read_text().replace("level: info", "level: debug"))
     gateway.reload()
-    wait_until(lambda: ssl.get_server_certificate(("127.0.0.1", gateway.port)) != old, 20, "the new certificate is served")
+    wait_until(lambda: ssl.get_server_certificate(("127.0.0.1", gateway.port)) != old, what="the new certificate is served")
 
     def new_key_works():
         try:
             return gateway.boto3("ARCATESTNEWKEY000000", "n" * 40).list_buckets()
         except botocore.exceptions.ClientError:
             return None
-    wait_until(new_key_works, 20, "the new key works")
+    wait_until(new_key_works, what="the new key works")
     gateway.write_credentials("- {broken")
     gateway.reload()
-    wait_until(lambda: "credentials.yaml" in gateway.log_text(), 20, "the broken file is reported")
+    wait_until(lambda: "credentials.yaml" in gateway.log_text(), what="the broken file is reported")
     assert new_key_works()
     gateway.stop()
 
@@ -83,7 +83,7 @@ def test_drain_finishes_what_was_begun(tmp_path):
     url = s3.generate_presigned_url("put_object", Params={"Bucket": "drain", "Key": "k"})
     wire = socket.create_connection(("127.0.0.1", gateway.port), timeout=30)
     wire.sendall(f"PUT {url.split(gateway.host, 1)[1]} HTTP/1.1\r\nHost: {gateway.host}\r\nContent-Length: 6\r\n\r\nabc".encode())
-    wait_until(lambda: gateway.metric("arca_body_memory_bytes") > 0, 20, "the upload has begun")
+    wait_until(lambda: gateway.metric("arca_body_memory_bytes") > 0, what="the upload has begun")
     idle = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=30)
     idle.request("GET", "/")
     idle.getresponse().read()

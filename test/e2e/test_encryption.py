@@ -137,7 +137,7 @@ def lived_in(tmp_path_factory):
     upload = s3.create_multipart_upload(Bucket=bucket, Key=markers["part key"])["UploadId"]
     s3.upload_part(Bucket=bucket, Key=markers["part key"], UploadId=upload, PartNumber=1, Body=body)
     assert s3.get_object(Bucket=bucket, Key=markers["key"])["Body"].read() == body
-    wait_until(lambda: gateway.metric("arca_garbage_collected_total") >= 1, 30, "the deleted object is collected")
+    wait_until(lambda: gateway.metric("arca_garbage_collected_total") >= 1, what="the deleted object is collected")
     gateway.markers = {name: text.encode() for name, text in markers.items()}
     gateway.markers["plaintext"] = plain
     gateway.markers["owner"] = b"a" * 64
@@ -225,7 +225,7 @@ def test_memory_is_closed_to_other_processes(as_nobody):
     try:
         gateway.boto3().create_bucket(Bucket="closed")
         proc, control = pathlib.Path(f"/proc/{gateway.process.pid}"), pathlib.Path(f"/proc/{other.pid}")
-        wait_until(lambda: (control / "comm").read_text() == "sleep\n", 10, "sleep runs")
+        wait_until(lambda: (control / "comm").read_text() == "sleep\n", what="sleep runs")
         user = NOBODY if wrapper else os.geteuid()
         assert f"\t{user}\t{user}\t" in (proc / "status").read_text()
         assert (control / "mem").stat().st_uid == user and (proc / "mem").stat().st_uid == 0
@@ -247,7 +247,7 @@ def used(gateway):
 
 
 def collected(gateway, count):
-    wait_until(lambda: gateway.metric("arca_garbage_collected_total") >= count, 60, f"{count} blobs are collected")
+    wait_until(lambda: gateway.metric("arca_garbage_collected_total") >= count, what=f"{count} blobs are collected")
 
 
 def test_copies_store_nothing_and_outlive_their_source(tmp_path):

@@ -203,7 +203,7 @@ def test_a_client_that_goes_away_is_no_error_of_the_server(plain, plain_bucket):
 
     def logged():
         return [r for r in plain.log_events("access") if r.get("key") == "long" and r["operation"] == "GetObject"]
-    wait_until(logged, 20, "the request has ended")
+    wait_until(logged, what="the request has ended")
     assert logged()[0]["error"] in ("closed", "canceled")
     assert plain.log_events("s3.failed") == []
 

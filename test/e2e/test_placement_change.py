@@ -15,7 +15,6 @@ from arca import Arca, arcactl, killed_at_the_end, wait_until
 from datasets import big_file, mixed_folder
 from stored import RECORD_HEADER
 
-JOB_SECONDS = 90
 KILLS = 5
 
 
@@ -117,12 +116,12 @@ class Site:
 
     def wait_changed(self, *members):
         try:
-            wait_until(lambda: self.placement() == {name: "member" for name in members}, JOB_SECONDS, "the change")
+            wait_until(lambda: self.placement() == {name: "member" for name in members}, what="the change")
         except TimeoutError as error:
             raise AssertionError(f"{error}\n{self.placement()}\n{self.job()}\n{self.gateway.log_tail(3000)}") from None
 
     def wait_step(self, *steps):
-        wait_until(lambda: (job := self.job()) is not None and job["step"] in steps, JOB_SECONDS, f"step {steps}")
+        wait_until(lambda: (job := self.job()) is not None and job["step"] in steps, what=f"step {steps}")
 
     def check(self):
         """Stopped: every extent on every backend of its placement, all of it verified, and nothing else on any. How many."""

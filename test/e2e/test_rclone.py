@@ -91,7 +91,7 @@ def test_serve_http(plain, plain_bucket, tmp_path):
                     return answer.read()
             except OSError:
                 return None
-        assert wait_until(lambda: fetch({}), 30, "rclone serve answers") == body
+        assert wait_until(lambda: fetch({}), what="rclone serve answers") == body
         assert fetch({"Range": "bytes=70000-70099"}) == body[70000:70100]
     finally:
         server.terminate()

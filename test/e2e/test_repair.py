@@ -13,7 +13,6 @@ from stored import RECORD_HEADER
 
 DISKS = ["disk1", "disk2", "disk3"]
 SIZES = [1, 100, 4096, 65536, 70000, 300_000, 1 << 20]
-CONVERGED_SECONDS = 90
 
 
 class Cluster:
@@ -53,7 +52,7 @@ class Cluster:
     def wait_quiet(self, made=0):
         """Until `made` replicas were made by repair and nothing is left to do."""
         wait_until(lambda: self.metric("repairs_total") >= made and self.metric("repairs_pending") == 0,
-                   CONVERGED_SECONDS, "repair")
+                   what="repair")
 
     def extents(self):
         return sum(-(-len(body) // (8 << 20)) for body in self.bodies.values())
@@ -164,7 +163,7 @@ def test_killed_while_repairing(cluster, small_disk):
     for round in range(4):
         start = one.metric("repairs_total")
         wait_until(lambda: one.metric("repairs_total") >= start + 5 or one.metric("repairs_pending") == 0,
-                   CONVERGED_SECONDS, "repair")
+                   what="repair")
         one.gateway.kill()
         searches = len(one.gateway.log_events("orphans_removed"))
         one.start()

@@ -9,7 +9,6 @@ from stored import damage_segment
 
 DISKS = ["disk1", "disk2"]
 SIZES = [1, 100, 4096, 65536, 70000, 300_000]
-SECONDS = 90
 FAST = "{rate: 1GiB, operations: 100000, interval: 1s}"
 
 
@@ -73,7 +72,7 @@ def test_rot_is_found_and_healed(pair):
     assert not whole, report
     one.configure(FAST)
     one.start()
-    wait_until(lambda: one.metric("repairs_total") >= extents and one.metric("repairs_pending") == 0, SECONDS, "repair")
+    wait_until(lambda: one.metric("repairs_total") >= extents and one.metric("repairs_pending") == 0, what="repair")
     assert one.metric("scrub_damaged_total") == extents
     assert one.metric("scrub_lost_total") == 0
     assert len(one.gateway.log_events("quarantine")) == extents
@@ -95,13 +94,13 @@ def test_round_goes_on_after_a_kill(pair):
     one.start()
     before = 0
     for _ in range(2):
-        wait_until(lambda: one.scrub("done") >= before + 25, SECONDS, "the scrub")
+        wait_until(lambda: one.scrub("done") >= before + 25, what="the scrub")
         before = one.scrub("done")
         one.gateway.kill()
         one.start()
-        wait_until(lambda: one.scrub("total") > 0, SECONDS, "the scrub")
+        wait_until(lambda: one.scrub("total") > 0, what="the scrub")
         assert one.scrub("done") >= before - 1.5 * operations / 2
-    wait_until(lambda: one.scrub("state") == 3, SECONDS, "the end of the round")
+    wait_until(lambda: one.scrub("state") == 3, what="the end of the round")
     assert one.scrub("done") == count
     assert one.metric("scrub_replicas_total") <= replicas - len(DISKS) * (before - operations)
     assert one.metric("scrub_damaged_total") == 0
@@ -115,7 +114,7 @@ def test_damage_without_another_copy_is_told(pair):
     one.damage("disk2")
     one.configure(FAST)
     one.start()
-    wait_until(lambda: one.metric("scrub_lost_total") >= 6, SECONDS, "two rounds")
+    wait_until(lambda: one.metric("scrub_lost_total") >= 6, what="two rounds")
     lost = one.gateway.log_events("scrub_lost")
     assert len({re.search(r"blob ([0-9a-f]{32})", str(event))[1] for event in lost}) == 3
     assert one.metric("repairs_total") == 0

@@ -9,7 +9,7 @@ import subprocess
 import time
 import uuid
 
-SECONDS = 60
+SECONDS = 240
 PROGRAMS = ("ceph-mon", "ceph-osd", "radosgw")
 
 # Nothing is replicated, no daemon trusts less than the whole of loopback, and what tests remove is soon given back.

@@ -26,7 +26,8 @@ static inline void s3_bucket_run(void *arg)
     }
 }
 
-/* Makes the bucket that the settings name, with the driver's own requests. */
+/* Makes the bucket that the settings name, with the driver's own requests. One that failed may have made it: the next
+ * finds it there. */
 static inline bool s3_bucket_make(const struct backend_settings *settings)
 {
     struct blob_op op = {0};
@@ -34,7 +35,7 @@ static inline bool s3_bucket_make(const struct backend_settings *settings)
         return false;
     on_fiber(s3_bucket_run, &op);
     op.backend->ops->close(op.backend);
-    return op.rc == 0;
+    return op.rc == 0 || op.rc == ERR_CONFLICT;
 }
 
 /* A file with these credentials, in the folder; the caller frees its path. */
@@ -49,7 +50,8 @@ static inline char *s3_store_key_file(const struct s3_store *store, const char *
     return path;
 }
 
-/* When its server has started: settings and bucket. False when that cannot be made. */
+/* When its server has started: settings and bucket. MinIO says that it is ready before it is: the bucket is asked for
+ * again and again. False when it cannot be made within a minute. */
 static inline bool s3_store_settle(struct s3_store *store, const char *access_key, const char *secret_key)
 {
     store->access_key = access_key;
@@ -64,7 +66,11 @@ static inline bool s3_store_settle(struct s3_store *store, const char *access_ke
         .credentials_from = BACKEND_CREDENTIALS_FILE,
         .credentials = store->key_file,
     };
-    return s3_bucket_make(&store->settings);
+    int64_t deadline = server_now_ms() + 60000;
+    bool made;
+    while (!(made = s3_bucket_make(&store->settings)) && server_now_ms() < deadline)
+        usleep(100000);
+    return made;
 }
 
 static inline void s3_store_stop(struct s3_store *store)

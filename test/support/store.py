@@ -1,4 +1,5 @@
 """What the stores behind a gateway have in common: a server process that ends, stands still and goes on, and its blobs."""
+import os
 import signal
 
 from arca import wait_until
@@ -17,6 +18,7 @@ class Server:
 
     def freeze(self):
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED)  # until each of its threads has stopped, it may answer
 
     def thaw(self):
         self.process.send_signal(signal.SIGCONT)

@@ -31,7 +31,6 @@ static void begin(const char *const *script, size_t length, struct backend_setti
     settings.bucket = (char *)(uintptr_t) "blobs";
     settings.credentials_from = BACKEND_CREDENTIALS_FILE;
     settings.credentials = key_file;
-    settings.timeout_ms = 10000;
     assert_int_equal(s3_open(&settings, &backend), 0);
 }
 

@@ -117,17 +117,24 @@ def see(gateway):
     return seen
 
 
+def assert_comes_back(gateway, backend, expected):
+    """Its index is lost, and that one backend is enough for another that shows the same. What the rebuild told is returned,
+    and the gateway runs."""
+    wipe(gateway)
+    told = rebuild(gateway, backend)
+    check(gateway)
+    gateway.start()
+    assert see(gateway) == expected
+    return told
+
+
 @pytest.mark.parametrize("backend", ["disk", "minio"])
 def test_everything_is_there_again(make, backend):
     gateway = make(mode="sync", quorum=2).start()
     before = fill(gateway)
     gateway.kill()
-    wipe(gateway)
-    told = rebuild(gateway, backend)
+    told = assert_comes_back(gateway, backend, before)
     assert re.search(r"2 buckets, \d+ objects, 1 unfinished uploads", told)
-    check(gateway)
-    gateway.start()
-    assert see(gateway) == before
 
     # It goes on, under a new lease, and so do its copies.
     (upload,) = before["clinic"][2]
@@ -138,11 +145,7 @@ def test_everything_is_there_again(make, backend):
     after = see(gateway)
     gateway.stop()
     for second in ("minio", "disk"):
-        wipe(gateway)
-        rebuild(gateway, second)
-        check(gateway)
-        gateway.start()
-        assert see(gateway) == after
+        assert_comes_back(gateway, second, after)
         gateway.stop()
 
 
@@ -216,11 +219,7 @@ def test_a_backend_that_was_away_is_filled_in(make, minio):
                what="the MinIO takes the journal again")
     wait_until(lambda: gateway.metric("arca_repairs_pending") == 0, what="repairs")
     gateway.stop()
-    wipe(gateway)
-    rebuild(gateway, "minio")
-    check(gateway)
-    gateway.start()
-    assert see(gateway) == before
+    assert_comes_back(gateway, "minio", before)
     gateway.stop()
 
 
@@ -392,10 +391,7 @@ def test_pieces_stay_few_and_survive_crashes(make, minio, prefix):
     wait_until(lambda: len(minio_pieces(minio, f"{prefix}/0")) < 140, what="pieces are gathered")
     before = see(gateway)
     gateway.kill()
-    wipe(gateway)
-    rebuild(gateway, "minio")
-    gateway.start()
-    assert see(gateway) == before
+    assert_comes_back(gateway, "minio", before)
     gateway.stop()
 
 
@@ -418,11 +414,7 @@ def test_the_journal_moves_with_its_placement(make, minio, prefix):
     gateway.boto3().put_object(Bucket="empty", Key="after", Body=b"x")
     gateway.boto3().delete_object(Bucket="empty", Key="after")
     gateway.stop()  # which waits for all copies: one is the quorum
-    wipe(gateway)
-    rebuild(gateway, "other")
-    check(gateway)
-    gateway.start()
-    assert see(gateway) == before
+    assert_comes_back(gateway, "other", before)
     gateway.stop()
 
 

@@ -111,6 +111,15 @@ static void wait_even(void)
     assert_true(AWAIT(index_safe_ms(kit.index) >= now_ms));
 }
 
+/* A whole life of a gateway: it makes so many more objects, and all there is is shipped. */
+static void live(const char *epoch, size_t backends, bool sync, unsigned objects)
+{
+    struct ship *ship = start(epoch, backends, (unsigned)backends, sync);
+    put(objects);
+    wait_even();
+    ship_stop(ship);
+}
+
 static struct stored_list listed;
 static struct backend *asked;
 
@@ -234,10 +243,7 @@ static void a_disk_that_comes_late_begins_with_a_snapshot(void **state)
     ship_stop(ship);
     size_t before = pieces_on(1);
     assert_int_equal(before, 0);
-    ship = start("epoch--2", 2, 2, false);
-    put(10);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--2", 2, false, 10);
     assert_true(pieces_on(1) > 0);
     struct index_mark mark;
     index_mark(kit.index, &mark);
@@ -257,10 +263,7 @@ static void pieces_stay_few(void **state)
     assert_in_range(pieces_on(0), 1, 200);
     ship_stop(ship);
     lose_note();
-    ship = start("epoch--2", 2, 2, true);
-    put(5);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--2", 2, true, 5);
     assert_rebuilds("early", 505);
     assert_rebuilds("late", 505);
 }
@@ -274,22 +277,16 @@ static void a_note_that_is_older_than_the_disk(void **state)
     kit.options.segment_size = 1 << 20; /* pieces need not meet again where a segment ends */
     kit_open(&kit);
     on_fiber(make_bucket, NULL);
-    struct ship *ship = start("lease-01", 2, 2, true);
-    put(100);
-    wait_even();
-    ship_stop(ship);
+    live("lease-01", 2, true, 100);
     keep_note();
-    ship = start("epoch--2", 2, 2, true);
+    struct ship *ship = start("epoch--2", 2, 2, true);
     put(400);
     wait_even();
     assert_true(AWAIT(pieces_on(0) <= 200 && pieces_on(1) <= 200));
     ship_stop(ship);
     put_note_back();
     put(3); /* its lane goes on with one piece of all that it lacks */
-    ship = start("epoch--3", 2, 2, true);
-    put(2);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--3", 2, true, 2);
     assert_rebuilds("early", 505);
     assert_rebuilds("late", 505);
 }
@@ -301,15 +298,10 @@ static void what_another_disk_has_more_is_told(void **state)
     struct rebuild_result result;
     (void)state;
     on_fiber(make_bucket, NULL);
-    struct ship *ship = start("epoch--1", 2, 2, false);
-    put(20);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--1", 2, false, 20);
     lose_note();
     put(7);
-    ship = start("epoch--2", 1, 1, false);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--2", 1, false, 0);
     assert_int_equal(rebuild_from("late", false, &result, last), ERR_CONFLICT);
     assert_non_null(strstr(last, "early has mutations up to 28"));
     assert_non_null(strstr(last, "late only up to 21: rebuild from early instead"));
@@ -335,14 +327,11 @@ static void what_a_former_life_shipped_is_removed(void **state)
     struct rebuild_result result;
     (void)state;
     on_fiber(make_bucket, NULL);
-    struct ship *ship = start("epoch--1", 2, 2, false);
-    put(20);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--1", 2, false, 20);
     assert_true(pieces_of(0, "epoch--1") > 0);
     assert_int_equal(rebuild_from("late", false, &result, last), 0);
     live_on();
-    ship = start("epoch--2", 2, 2, false);
+    struct ship *ship = start("epoch--2", 2, 2, false);
     put(20);
     wait_even();
     assert_true(AWAIT(pieces_of(0, "epoch--1") == 0));
@@ -360,12 +349,9 @@ static void a_snapshot_of_a_history_that_was_given_up(void **state)
     struct index_mark before, after;
     (void)state;
     on_fiber(make_bucket, NULL);
-    struct ship *ship = start("epoch--1", 2, 2, false);
-    put(50);
-    wait_even();
-    ship_stop(ship);
+    live("epoch--1", 2, false, 50);
     lose_note();
-    ship = start("epoch--2", 1, 1, false);
+    struct ship *ship = start("epoch--2", 1, 1, false);
     for (int i = 0; i < 200 && index_journal_seek(kit.index, 1, &at) == 0; i++)
         put(200);
     wait_even();

@@ -170,7 +170,7 @@ def test_a_full_disk_holds_up_only_those_who_need_it(tmp_path):
             bucket.write(f"fill{i}")
         bucket.check()
         wait_for_state(gateway, "small", DEGRADED)
-        assert metric(gateway, "arca_backend_state", "disk1") == HEALTHY
+        wait_for_state(gateway, "disk1", HEALTHY)
         bucket.client.create_bucket(Bucket="all", CreateBucketConfiguration={"LocationConstraint": "all"})
         with pytest.raises(ClientError) as refused:
             bucket.client.put_object(Bucket="all", Key="big", Body=bytes(4 << 20))

@@ -19,7 +19,7 @@ import pytest
 
 import arca_decrypt
 from arca import BUILD, REGION, SECRET_KEY, Arca, arcactl, wait_until
-from stored import Stored
+from stored import Stored, opened
 
 NOBODY = 65534
 SIZES = {"empty": 0, "one": 1, "hundred": 100, "segment": 65536, "segment-and-one": 65537, "extent": 8 << 20,
@@ -243,7 +243,7 @@ def test_memory_is_closed_to_other_processes(as_nobody):
 # --- copies, deletions, and readers that were there before ---
 
 def used(gateway):
-    return sum(path.stat().st_blocks for path in (gateway.folder / "objects" / "segments").iterdir()) * 512
+    return sum(os.fstat(file.fileno()).st_blocks for file in opened((gateway.folder / "objects" / "segments").iterdir())) * 512
 
 
 def collected(gateway, count):

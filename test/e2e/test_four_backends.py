@@ -17,7 +17,7 @@ from datasets import big_file
 from filesystem import Filesystem
 from minio import Minio
 from rgw import Rgw
-from stored import damage_segment
+from stored import damage_segment, opened
 from traffic import Traffic
 
 STORES = ["disk", "minio", "azure", "rgw"]
@@ -46,7 +46,7 @@ class Disk:
         self.freeze, self.thaw = self.filesystem.freeze, self.filesystem.thaw
 
     def segments(self):
-        return sorted((self.filesystem.seen / "store" / "segments").glob("*.seg"))
+        return (self.filesystem.seen / "store" / "segments").glob("*.seg")
 
     def settings(self, name, **_):
         return {"name": name, "driver": "disk", "path": str(self.folder / "store"), "segment_size": "16MiB"}
@@ -258,29 +258,25 @@ def damage_minio(store, rng):
     """A few parts, and bodies that stand behind the metadata in its file: MinIO finds that, and does not give them, but an
     error of its own. Were it most of what it has, it would be taken for MinIO's own trouble. The biggest is of the scan, which
     no client takes away before the damage is found."""
-    files = {}
-    for path in sorted((store.filesystem.seen / store.bucket).rglob("*")):
-        with contextlib.suppress(FileNotFoundError):
-            size = path.stat().st_size
-            if path.is_file() and (path.name != "xl.meta" or size > 2048):
-                files[path] = size
-    biggest = max(files, key=files.get)
-    for path in [biggest, *rng.sample(sorted(files.keys() - {biggest}), min(REFUSED - 1, len(files) - 1))]:
-        with contextlib.suppress(FileNotFoundError), open(path, "r+b", buffering=0) as file:
-            flip(file, files[path] - 1 - rng.randrange(files[path] // 4))
+    paths = [os.path.join(folder, name) for folder, _, names in os.walk(store.filesystem.seen / store.bucket) for name in names]
+    sizes = {file.name: os.fstat(file.fileno()).st_size for file in opened(paths)}
+    bodies = [path for path in sorted(sizes) if not path.endswith("/xl.meta") or sizes[path] > 2048]
+    biggest = max(bodies, key=sizes.get)
+    bodies.remove(biggest)
+    for file in opened([biggest, *rng.sample(bodies, min(REFUSED - 1, len(bodies)))]):
+        flip(file, sizes[file.name] - 1 - rng.randrange(sizes[file.name] // 4))
 
 
 def damage_azurite(store, rng):
     """A bit in every 4 KiB of the files that many blobs share."""
-    for path in sorted((store.filesystem.seen / "__blobstorage__").iterdir()):
-        with open(path, "r+b", buffering=0) as file:
-            for start in range(0, os.fstat(file.fileno()).st_size - 4096, 4096):
-                flip(file, start + rng.randrange(4096))
+    for file in opened((store.filesystem.seen / "__blobstorage__").iterdir()):
+        for start in range(0, os.fstat(file.fileno()).st_size - 4096, 4096):
+            flip(file, start + rng.randrange(4096))
 
 
 def damage_disk(store, rng):
-    for path in store.segments():
-        damage_segment(path, rng)
+    for file in opened(store.segments()):
+        damage_segment(file, rng)
 
 
 @pytest.mark.parametrize("name,damage", [("disk", damage_disk), ("minio", damage_minio), ("azure", damage_azurite)],

@@ -13,7 +13,7 @@ import pytest
 
 from arca import Arca, arcactl, killed_at_the_end, wait_until
 from datasets import big_file, mixed_folder
-from stored import RECORD_HEADER
+from stored import RECORD_HEADER, opened
 
 KILLS = 5
 
@@ -140,8 +140,8 @@ def site(tmp_path):
 def live_records(folder):
     """In the segments of a disk: those that were not removed."""
     count = 0
-    for path in (folder / "segments").glob("*.seg"):
-        data = path.read_bytes()
+    for file in opened((folder / "segments").glob("*.seg")):
+        data = file.read()
         count += sum(data[at.start() + 40:at.start() + RECORD_HEADER] == bytes(8) for at in re.finditer(rb"\xa7REC", data))
     return count
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from arca import Arca, arcactl, killed_at_the_end, wait_until
-from stored import damage_segment
+from stored import damage_segment, opened
 
 DISKS = ["disk1", "disk2"]
 SIZES = [1, 100, 4096, 65536, 70000, 300_000]
@@ -46,8 +46,8 @@ class Pair:
         return self.metric(f"job_{what}", job="scrub")
 
     def damage(self, disk):
-        for path in sorted((self.folder / disk / "segments").glob("*.seg")):
-            damage_segment(path, random.Random(disk))
+        for file in opened((self.folder / disk / "segments").glob("*.seg")):
+            damage_segment(file, random.Random(disk))
 
     def check(self):
         done = arcactl("check", "--config", self.gateway.config_path, "--deep", check=False)

@@ -134,15 +134,21 @@ class Stored:
         return plain
 
 
-def damage_segment(path, rng):
-    """A bit of each extent that stands in the segment file, in its header, data or tags."""
-    with open(path, "r+b", buffering=0) as file:
-        data = file.read()
-        for record in re.finditer(rb"\xa7REC", data):
-            length = int.from_bytes(data[record.start() + 8:record.start() + 16], "little")
-            if 0 < length <= len(data) - record.start() - RECORD_HEADER:
-                at = record.start() + RECORD_HEADER + rng.randrange(length)
-                os.pwrite(file.fileno(), bytes([data[at] ^ 0x40]), at)
+def opened(paths):
+    """Each of these files, to be read and written; one that its store has removed meanwhile is passed over."""
+    for path in sorted(paths):
+        with contextlib.suppress(FileNotFoundError), open(path, "r+b", buffering=0) as file:
+            yield file
+
+
+def damage_segment(file, rng):
+    """A bit of each extent that stands in the segment, in its header, data or tags."""
+    data = file.read()
+    for record in re.finditer(rb"\xa7REC", data):
+        length = int.from_bytes(data[record.start() + 8:record.start() + 16], "little")
+        if 0 < length <= len(data) - record.start() - RECORD_HEADER:
+            at = record.start() + RECORD_HEADER + rng.randrange(length)
+            os.pwrite(file.fileno(), bytes([data[at] ^ 0x40]), at)
 
 
 @contextlib.contextmanager

@@ -66,7 +66,7 @@ def test_the_head_comes_early(slow):
     slow.held.touch()
     started = time.monotonic()
     raw = Raw(slow, arguments)
-    assert EARLY_SECONDS - 1 < raw.head_at - started < EARLY_SECONDS + 5
+    assert EARLY_SECONDS - 1 < raw.head_at - started < EARLY_SECONDS + 25  # and not when the disk answers
     assert raw.answer.status == 200 and raw.answer.getheader("x-amz-server-side-encryption") == "AES256"
     declaration = raw.answer.read1()
     assert declaration == b'<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -117,5 +117,5 @@ def test_who_leaves_is_not_waited_for(slow):
     raw.answer.close()
     raw.connection.close()
     slow.held.unlink()
-    wait_until(lambda: any(event["operation"] == "CompleteMultipartUpload" for event in slow.log_events("access")), 30)
+    wait_until(lambda: any(event["operation"] == "CompleteMultipartUpload" for event in slow.log_events("access")))
     wait_until(lambda: "Contents" in slow.s3.list_objects_v2(Bucket="bucket", Prefix="left"), 30)

@@ -149,6 +149,20 @@ def test_everything_is_there_again(make, backend):
         gateway.stop()
 
 
+OTHER = {"disk": "minio", "minio": "disk"}
+
+
+def rebuild_from_longest(gateway, backend):
+    """From that backend, unless the other one has more: what was not acknowledged yet may be on one only, and a rebuild that
+    would leave it out is refused. The backend that it was made from."""
+    done = arcactl("rebuild", "--config", gateway.config_path, "--from", backend, check=False)
+    if done.returncode == 0:
+        return backend
+    assert f"found: {OTHER[backend]} has mutations up to" in done.stdout and "because of 1 findings" in done.stdout, done.stdout
+    rebuild(gateway, OTHER[backend])
+    return OTHER[backend]
+
+
 @pytest.mark.parametrize("backend", ["disk", "minio"])
 def test_nothing_acknowledged_is_missing_with_sync(make, backend):
     gateway = make(mode="sync", quorum=2).start()
@@ -159,7 +173,7 @@ def test_nothing_acknowledged_is_missing_with_sync(make, backend):
     gateway.kill()
     load.join()
     wipe(gateway)
-    rebuild(gateway, backend)
+    rebuild_from_longest(gateway, backend)
     check(gateway)
     gateway.start()
     load.verify(everything=True)
@@ -168,13 +182,14 @@ def test_nothing_acknowledged_is_missing_with_sync(make, backend):
     gateway.kill()
     load.join()
     wipe(gateway)
-    rebuild(gateway, backend)
+    source = rebuild_from_longest(gateway, backend)
     gateway.start()
     load.verify(everything=True)
     gateway.stop()
     # What was under way in the first life and only one backend had is nobody's after the second rebuild.
     told = arcactl("check", "--deep", "--config", gateway.config_path, check=False).stdout
-    assert f"all read and verified: {told.count('orphaned: blob')} findings\n" in told, told
+    orphaned = re.findall(rf"^orphaned: blob .* on backend {OTHER[source]}: ", told, re.M)
+    assert f"all read and verified: {len(orphaned)} findings\n" in told, told
 
 
 def test_async_is_no_further_behind_than_its_interval(make):

@@ -8,12 +8,10 @@ import time
 
 import pytest
 
-from arca import DISK, PLACEMENT, Arca, arcactl, wait_until
+from arca import DISK, IDLE, PLACEMENT, Arca, arcactl, wait_until
 from load import BUCKET, Load
 from minio import Minio
 from powerloss import PowerLoss
-
-IDLE = 3  # arca_job_state
 
 
 class Place:

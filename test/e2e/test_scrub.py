@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from arca import Arca, arcactl, killed_at_the_end, wait_until
+from arca import IDLE, Arca, arcactl, killed_at_the_end, wait_until
 from stored import damage_segment, opened
 
 DISKS = ["disk1", "disk2"]
@@ -100,7 +100,7 @@ def test_round_goes_on_after_a_kill(pair):
         one.start()
         wait_until(lambda: one.scrub("total") > 0, what="the scrub")
         assert one.scrub("done") >= before - 1.5 * operations / 2
-    wait_until(lambda: one.scrub("state") == 3, what="the end of the round")
+    wait_until(lambda: one.scrub("state") == IDLE, what="the end of the round")
     assert one.scrub("done") == count
     assert one.metric("scrub_replicas_total") <= replicas - len(DISKS) * (before - operations)
     assert one.metric("scrub_damaged_total") == 0

@@ -22,6 +22,7 @@ SECOND_ACCESS_KEY = "ARCATESTSECONDKEY000"
 SECOND_SECRET_KEY = "another-secret-000000000000000000000000"
 REGION = "us-east-1"
 DISK = {"name": "local", "driver": "disk", "path": "objects", "segment_size": "64MiB"}
+IDLE = 3  # arca_job_state
 PLACEMENT = {"name": "default", "backends": ["local"], "write_quorum": 1}
 
 
@@ -90,7 +91,6 @@ class Arca:
         self.wrapper = list(wrapper)
         self.process = None
         self.log_path = self.folder / "arcad.log"
-        self.started_at = 0  # in the log
         self.config_path = self.folder / "arca.yaml"
         if tls:
             self._make_certificate()
@@ -155,7 +155,7 @@ log: {{level: info, format: json, access: true}}
 
     def start(self, wait=True, env=None, arguments=()):
         assert self.process is None or self.process.poll() is not None, "runs already"
-        self.started_at = len(self.log_text())
+        self.started_at = len(self.log_text())  # in the log
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.wrapper, str(BUILD / "arcad"), "--config", str(self.config_path),
                                              *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL,
